@@ -1,0 +1,103 @@
+"""From rankings to edges and pairs. Pure: plain values in, plain values out.
+
+A ranking is a list of ranks aligned with the responses of a comparison: 1 is best, equal numbers are ties, and None is a
+response that its judge did not place. An absent response says nothing; it is never last.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Ranks = Sequence[int | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """Everything that the judgements of one comparison say about responses i < j.
+
+    weight: summed weight of the rankings that place both.
+    p: weighted share of them that prefer i, a tie counting one half; 1 and 0 are unanimous.
+    margin: weighted mean strength of the preference, signed towards i; 0 where no strength was given.
+    """
+
+    i: int
+    j: int
+    weight: float
+    p: float
+    margin: float = 0.0
+
+
+def edges(rankings: Iterable[Mapping[str, Any]], n: int) -> list[Edge]:
+    """Aggregate the rankings of one comparison of `n` responses into at most n(n-1)/2 edges, in order of (i, j).
+
+    Each ranking is {"ranks": [...], "weight": 1.0, "strengths": [...] or None}. `strengths`, where given, is aligned
+    with the responses: how much better the response is than the next group below it (0 unsaid, 1 slightly, 2 better,
+    3 much better); the strength between two responses is the sum over the steps between them.
+    """
+    totals: dict[tuple[int, int], list[float]] = {}
+    for ranking in rankings:
+        ranks: Ranks = ranking["ranks"]
+        if len(ranks) != n:
+            raise ValueError(f"A ranking has {len(ranks)} ranks for {n} responses.")
+        weight = float(ranking.get("weight", 1.0))
+        if weight <= 0:
+            continue
+        steps = _steps(ranks, ranking.get("strengths"))
+        for i in range(n):
+            for j in range(i + 1, n):
+                ri, rj = ranks[i], ranks[j]
+                if ri is None or rj is None:
+                    continue
+                total = totals.setdefault((i, j), [0.0, 0.0, 0.0])
+                total[0] += weight
+                total[1] += weight * (1.0 if ri < rj else 0.0 if ri > rj else 0.5)
+                lower, upper = min(ri, rj), max(ri, rj)
+                strength = sum(step for rank, step in steps.items() if lower <= rank < upper)
+                total[2] += weight * (strength if ri < rj else -strength)
+    return [
+        Edge(i, j, weight, wins / weight, margin / weight) for (i, j), (weight, wins, margin) in sorted(totals.items())
+    ]
+
+
+def _steps(ranks: Ranks, strengths: Sequence[float | None] | None) -> dict[int, float]:
+    """Strength of the step below each rank."""
+    if not strengths:
+        return {}
+    return {rank: float(s) for rank, s in zip(ranks, strengths, strict=True) if rank is not None and s}
+
+
+def pairs(rankings: Iterable[Mapping[str, Any]], n: int, *, keep_ties: bool = False) -> list[tuple[int, int, Edge]]:
+    """Edges as (chosen, rejected, edge), chosen being whom the judges prefer; even edges only if `keep_ties`."""
+    result = []
+    for edge in edges(rankings, n):
+        if edge.p == 0.5 and not keep_ties:
+            continue
+        result.append((edge.i, edge.j, edge) if edge.p >= 0.5 else (edge.j, edge.i, edge))
+    return result
+
+
+# prompts and splits -------------------------------------------------------------------------------------------------
+
+
+def canonical(messages: Sequence[Mapping[str, Any]]) -> str:
+    """One spelling of a conversation: role and content only, keys in order, no escapes."""
+    turns = [{"content": turn["content"], "role": turn["role"]} for turn in messages]
+    return json.dumps(turns, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+
+def content_hash(messages: Sequence[Mapping[str, Any]]) -> str:
+    """sha256 of the canonical conversation, hexadecimal."""
+    return hashlib.sha256(canonical(messages).encode("utf-8")).hexdigest()
+
+
+def split_of(messages: Sequence[Mapping[str, Any]], test_fraction: float, salt: str = "") -> str:
+    """'train' or 'test', decided by the prompt alone, so that no prompt is ever in both.
+
+    The same prompt falls on the same side in every project, version and machine that uses the same salt.
+    """
+    digest = hashlib.sha256((salt + "\n" + canonical(messages)).encode("utf-8")).digest()
+    return "test" if int.from_bytes(digest[:8], "big") < test_fraction * 2**64 else "train"
