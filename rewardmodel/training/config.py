@@ -1,0 +1,159 @@
+"""What a reward-model run can be told. Torch-free: forms, API, child process and documentation read this one schema."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from lm.config import Frozen, LoraSettings
+
+
+class RewardConfig(Frozen):
+    """Settings of one reward-model training. Every default trains a 135M model on a laptop."""
+
+    dimensions: tuple[str, ...] = Field(
+        default=(),
+        title="Dimensions",
+        description="Which dimensions get a score of their own, in this order. Empty: every dimension of the dataset.",
+        max_length=32,
+    )
+    method: Literal["lora", "full"] = Field(
+        default="lora",
+        title="Method",
+        description="lora trains small adapter matrices and merges them at the end; full trains every weight.",
+    )
+    epochs: int = Field(
+        default=1,
+        ge=1,
+        le=100,
+        title="Epochs",
+        description="Passes over the training comparisons. Reward models overfit quickly: one or two is usual.",
+    )
+    learning_rate: float = Field(
+        default=2e-4,
+        gt=0,
+        le=1,
+        title="Learning rate",
+        description="Peak step size of AdamW. About 2e-4 suits lora, about 1e-5 suits full.",
+    )
+    comparisons_per_step: int = Field(
+        default=16,
+        ge=1,
+        le=4096,
+        title="Comparisons per step",
+        description="Comparisons, each with all its responses, behind one optimizer step.",
+    )
+    loss: Literal["bradley_terry", "plackett_luce"] = Field(
+        default="bradley_terry",
+        title="Loss",
+        description="bradley_terry learns from every pair of a ranking; plackett_luce from the ranking as a whole.",
+    )
+    lora: LoraSettings = Field(
+        default_factory=LoraSettings,
+        title="LoRA",
+        description="Size and place of the adapter matrices. Used only by the lora method.",
+    )
+    label_smoothing: float = Field(
+        default=0.0,
+        ge=0,
+        lt=0.5,
+        title="Label smoothing",
+        description="Assumed share of flipped preferences: a preference of p counts as p(1-e) + (1-p)e.",
+    )
+    centering: float = Field(
+        default=0.0,
+        ge=0,
+        le=10,
+        title="Centring",
+        description="Weight of (s_i + s_j)^2 for each pair, which keeps scores near zero. 0.01 is a usual value.",
+    )
+    use_margin: bool = Field(
+        default=False,
+        title="Use preference strength",
+        description="Ask for a larger score difference where annotators called the preference stronger.",
+    )
+    max_prompt_tokens: int = Field(
+        default=1024,
+        ge=8,
+        le=131072,
+        title="Longest prompt",
+        description="In tokens. Longer prompts lose their oldest turns.",
+    )
+    max_response_tokens: int = Field(
+        default=1024,
+        ge=2,
+        le=131072,
+        title="Longest response",
+        description="In tokens. Longer responses lose their end, and are closed with the end-of-turn token all the same.",
+    )
+    batch_tokens: int = Field(
+        default=4096,
+        ge=16,
+        le=4194304,
+        title="Tokens per forward",
+        description="Memory budget: a step is cut into forwards of at most this many tokens. Does not change the result.",
+    )
+    schedule: Literal["constant", "linear", "cosine"] = Field(
+        default="cosine",
+        title="Schedule",
+        description="How the learning rate falls after the warm-up.",
+    )
+    warmup_ratio: float = Field(
+        default=0.05,
+        ge=0,
+        le=1,
+        title="Warm-up",
+        description="Share of the steps in which the learning rate climbs to its peak.",
+    )
+    weight_decay: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        title="Weight decay",
+        description="AdamW's decoupled decay.",
+    )
+    max_grad_norm: float = Field(
+        default=1.0,
+        gt=0,
+        le=1e6,
+        title="Gradient clipping",
+        description="Longest gradient, by its 2-norm, that a step may follow.",
+    )
+    evaluate_every: int = Field(
+        default=0,
+        ge=0,
+        le=1_000_000,
+        title="Evaluate every",
+        description="Steps between measurements of held-out accuracy. 0: only at the end.",
+    )
+    checkpoint_every: int = Field(
+        default=50,
+        ge=1,
+        le=1_000_000,
+        title="Checkpoint every",
+        description="Steps between checkpoints. An interrupted run continues from its last one to the same result.",
+    )
+    seed: int = Field(
+        default=0,
+        ge=0,
+        le=2**31 - 1,
+        title="Seed",
+        description="Of the score head, the LoRA matrices, the order of the comparisons and dropout.",
+    )
+    dtype: Literal["auto", "float32", "bfloat16"] = Field(
+        default="auto",
+        title="Number format",
+        description="Of the weights. auto: bfloat16 on a GPU, float32 on a CPU.",
+    )
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if len(set(self.dimensions)) != len(self.dimensions):
+            raise ValueError("dimensions: a dimension is named twice.")
+        if self.loss == "plackett_luce" and (self.label_smoothing or self.use_margin):
+            raise ValueError(
+                "label_smoothing and use_margin belong to pairs and have no meaning for the plackett_luce loss. "
+                "Set them to 0 and off, or choose bradley_terry."
+            )
+        return self

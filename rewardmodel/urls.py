@@ -1,0 +1,2 @@
+app_name = "rewardmodel"
+urlpatterns: list = []
