@@ -1,5 +1,13 @@
+"""The endpoints of every room; each room keeps its own."""
+
 from rest_framework.routers import BaseRouter
+
+import annotate.datasets.api
+import annotate.generation.api
+import annotate.projects.api
+import annotate.ranking.api
 
 
 def register_api(router: BaseRouter) -> None:
-    pass
+    for room in (annotate.projects, annotate.generation, annotate.datasets, annotate.ranking):
+        room.api.register_api(router)

@@ -1,2 +1,14 @@
+"""The pages of every room; each room keeps its own list."""
+
+import annotate.datasets.urls
+import annotate.generation.urls
+import annotate.projects.urls
+import annotate.ranking.urls
+
 app_name = "annotate"
-urlpatterns: list = []
+urlpatterns = [
+    *annotate.projects.urls.urlpatterns,
+    *annotate.generation.urls.urlpatterns,
+    *annotate.datasets.urls.urlpatterns,
+    *annotate.ranking.urls.urlpatterns,
+]

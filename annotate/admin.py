@@ -1,0 +1,6 @@
+"""Django admin: each room registers its own models."""
+
+import annotate.datasets.admin
+import annotate.generation.admin
+import annotate.projects.admin
+import annotate.ranking.admin  # noqa: F401

@@ -1,0 +1,5 @@
+from rest_framework.routers import BaseRouter
+
+
+def register_api(router: BaseRouter) -> None:
+    pass

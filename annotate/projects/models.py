@@ -1,0 +1,173 @@
+"""Projects, the questions they ask, the people in them, and their prompts."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
+from django.db import models
+from django.db.models import Q
+
+
+class Project(models.Model):
+    """One annotation campaign."""
+
+    name = models.CharField(max_length=120, unique=True)
+    slug = models.SlugField(max_length=120, unique=True)
+    description = models.TextField(blank=True)
+    guidelines = models.TextField(blank=True, help_text="Markdown, shown to annotators beside their work.")
+    k = models.PositiveSmallIntegerField(
+        "responses per comparison",
+        default=4,
+        validators=[MinValueValidator(2), MaxValueValidator(16)],
+        help_text="How many responses to a prompt are ranked together, 2 to 16.",
+    )
+    overlap = models.PositiveSmallIntegerField(
+        default=1,
+        validators=[MinValueValidator(1), MaxValueValidator(50)],
+        help_text="How many people judge each comparison. Agreement can be measured from 2 on.",
+    )
+    lease_minutes = models.PositiveSmallIntegerField(
+        default=30,
+        validators=[MinValueValidator(1), MaxValueValidator(24 * 60)],
+        help_text="How long a comparison stays reserved for an annotator who went quiet.",
+    )
+    is_paused = models.BooleanField("paused", default=False, help_text="While paused, no work is handed out.")
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+    members = models.ManyToManyField(settings.AUTH_USER_MODEL, through="Membership", related_name="projects")
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [
+            models.CheckConstraint(condition=Q(k__gte=2, k__lte=16), name="project_k_2_to_16"),
+            models.CheckConstraint(condition=Q(overlap__gte=1), name="project_overlap_positive"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Dimension(models.Model):
+    """One question asked of a ranking. Judgements name it by its key, so the key never changes once used."""
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="dimensions")
+    key = models.CharField(
+        max_length=40,
+        validators=[RegexValidator(r"^[a-z][a-z0-9_]*\Z", "Use lower-case letters, digits and _; begin with a letter.")],
+    )
+    label = models.CharField(max_length=60)
+    question = models.CharField(max_length=300, blank=True, help_text="What an annotator is asked.")
+    position = models.PositiveSmallIntegerField(default=0)
+
+    class Meta:
+        ordering = ["position", "id"]
+        constraints = [models.UniqueConstraint(fields=["project", "key"], name="dimension_key_once_per_project")]
+
+    def __str__(self) -> str:
+        return self.label
+
+
+class Membership(models.Model):
+    """A person's place in a project. Inactive: the past work stays, no more is handed out."""
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="memberships")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="memberships")
+    is_active = models.BooleanField("active", default=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [models.UniqueConstraint(fields=["project", "user"], name="membership_once_per_project")]
+
+    def __str__(self) -> str:
+        return f"{self.user} in {self.project}"
+
+
+class Invitation(models.Model):
+    """A link that makes an account. Only the token's hash is kept, so the database alone opens no door."""
+
+    class Role(models.TextChoices):
+        ADMIN = "admin", "admin"
+        ANNOTATOR = "annotator", "annotator"
+
+    token_hash = models.CharField(max_length=64, unique=True, editable=False)
+    role = models.CharField(max_length=10, choices=Role, default=Role.ANNOTATOR)
+    projects = models.ManyToManyField(Project, blank=True, related_name="invitations")
+    note = models.CharField(max_length=200, blank=True, help_text="Who it is for, as a reminder to yourself.")
+    expires_at = models.DateTimeField()
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+    accepted_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="accepted_invitations"
+    )
+    accepted_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return self.note or f"invitation {self.pk}"
+
+
+class PromptImport(models.Model):
+    """A file of prompts or rankings on its way in: first previewed, then applied as a whole or not at all."""
+
+    class State(models.TextChoices):
+        PREVIEW = "preview", "waiting for confirmation"
+        DONE = "done", "imported"
+
+    class Format(models.TextChoices):
+        PROMPTS = "prompts", "Prompts (JSONL)"
+        HH = "hh", "Anthropic HH pairs"
+        OASST = "oasst", "Open-Assistant trees"
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="imports")
+    state = models.CharField(max_length=10, choices=State, default=State.PREVIEW)
+    format = models.CharField(max_length=10, choices=Format, default=Format.PROMPTS)
+    filename = models.CharField(max_length=200, blank=True)
+    sha256 = models.CharField(max_length=64)
+    size = models.PositiveBigIntegerField(help_text="bytes")
+    content = models.BinaryField(null=True, help_text="The file, gzipped, until it is imported.")
+    report = models.JSONField(default=dict, blank=True, help_text="What was recognised and what came of it.")
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return self.filename or f"import {self.pk}"
+
+
+class Prompt(models.Model):
+    """A conversation that ends with a user turn."""
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="prompts")
+    messages = models.JSONField(help_text="[{role, content}, ...]")
+    content_hash = models.CharField(max_length=64, help_text="sha256 of the canonical conversation")
+    tags = ArrayField(models.CharField(max_length=60), default=list, blank=True)
+    language = models.CharField(max_length=16, blank=True)
+    source = models.CharField(max_length=120, blank=True)
+    metadata = models.JSONField(default=dict, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [models.UniqueConstraint(fields=["project", "content_hash"], name="prompt_once_per_project")]
+        # Pages go through a project's prompts by id; (project, hash) alone would sort the whole project for each page.
+        indexes = [models.Index(fields=["project", "id"], name="prompt_by_project")]
+
+    def __str__(self) -> str:
+        return self.question[:80]
+
+    @property
+    def question(self) -> str:
+        """The last turn: what is being asked now."""
+        return self.messages[-1]["content"] if self.messages else ""

@@ -1,0 +1,3 @@
+"""Celery finds tasks here; each room keeps its own, named `annotate.tasks.<name>`."""
+
+import annotate.ranking.tasks  # noqa: F401
