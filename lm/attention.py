@@ -1,0 +1,109 @@
+"""Branch attention: many prompts, each with several responses, packed in one row without padding.
+
+Every token of the row attends to what it would see if its response were alone with its prompt: prompt tokens to the
+prompt before them, response tokens to the whole prompt and to their own response before them. Registered with
+transformers under one name, it serves every architecture that hands its attention to that interface (Llama, Qwen,
+Mistral, Gemma, ...), adapters and gradient checkpointing included. Without a layout it is the ordinary SDPA attention.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.nn.functional import scaled_dot_product_attention
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
+from transformers.modeling_utils import AttentionInterface
+
+NAME = "plumbline_branches"
+
+
+@dataclass(frozen=True)
+class Branches:
+    """Where the groups of a packed row lie: (prompt start, prompt length, response lengths), responses right behind."""
+
+    groups: tuple[tuple[int, int, tuple[int, ...]], ...]
+
+
+def branch_attention(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    branches: Branches | None = None,
+    **kwargs: Any,
+) -> tuple[torch.Tensor, None]:
+    """Attention over a packed row: query [1, H, T, D], key and value [1, H_kv, T, D] -> [1, T, H, D]."""
+    if branches is None:
+        return sdpa_attention_forward(
+            module, query, key, value, attention_mask, dropout, scaling, **kwargs
+        )
+    repeats = query.shape[1] // key.shape[1]
+    if repeats > 1:
+        key, value = (
+            key.repeat_interleave(repeats, dim=1),
+            value.repeat_interleave(repeats, dim=1),
+        )
+    parts: list[torch.Tensor] = []
+    for start, length, responses in branches.groups:
+        prompt = slice(start, start + length)
+        prompt_key, prompt_value = key[:, :, prompt], value[:, :, prompt]
+        parts.append(
+            scaled_dot_product_attention(
+                query[:, :, prompt],
+                prompt_key,
+                prompt_value,
+                dropout_p=dropout,
+                is_causal=True,
+                scale=scaling,
+            )
+        )
+        at = start + length
+        for count in responses:
+            own = slice(at, at + count)
+            seen = torch.ones(
+                count, length + count, dtype=torch.bool, device=query.device
+            ).tril(length)
+            parts.append(
+                scaled_dot_product_attention(
+                    query[:, :, own],
+                    torch.cat([prompt_key, key[:, :, own]], dim=2),
+                    torch.cat([prompt_value, value[:, :, own]], dim=2),
+                    attn_mask=seen,
+                    dropout_p=dropout,
+                    scale=scaling,
+                )
+            )
+            at += count
+    return torch.cat(parts, dim=2).transpose(1, 2).contiguous(), None
+
+
+def can_branch(model: Any) -> bool:
+    """Whether `model` lets its attention be replaced, and every layer attends to the whole past."""
+    config = model.config
+    windowed = getattr(config, "sliding_window", None) and getattr(
+        config, "use_sliding_window", True
+    )
+    layers = set(getattr(config, "layer_types", None) or ["full_attention"])
+    capped = getattr(config, "attn_logit_softcapping", None)
+    return bool(
+        model._supports_attention_backend
+        and not windowed
+        and layers == {"full_attention"}
+        and not capped
+    )
+
+
+def use_branch_attention(model: Any) -> None:
+    """Switch `model` to branch attention. Without a layout it computes what `sdpa` does, so it can stay."""
+    if model.config._attn_implementation != NAME:
+        model.set_attn_implementation(NAME)
+
+
+AttentionInterface.register(NAME, branch_attention)
+AttentionMaskInterface.register(NAME, sdpa_mask)
