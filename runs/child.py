@@ -20,6 +20,7 @@ import fcntl
 import json
 import math
 import os
+import resource
 import shutil
 import signal
 import sys
@@ -154,9 +155,10 @@ class RunDir:
         return (int(found[-1].name.removeprefix("step-")), found[-1]) if found else None
 
     def result(self, **values: Any) -> None:
-        """Write the summary figures. Calling it again replaces them."""
+        """Write the summary figures, and with them this process's peak memory. Calling it again replaces them."""
         if self.is_main:
-            write_json(self.path / RESULT, values)
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts in KiB
+            write_json(self.path / RESULT, {**values, "peak_rss_bytes": peak})
 
     def check_stop(self) -> None:
         """Raise `Stopped` if the run was asked to stop: for loops that have nothing to save."""
