@@ -12,13 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import (
-    LoraConfig,
-    PeftModel,
-    get_peft_model,
-    get_peft_model_state_dict,
-    set_peft_model_state_dict,
-)
+from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 from safetensors.torch import save_file
 
 from lm.config import LoraSettings
@@ -33,20 +27,16 @@ def is_adapted(model: Any) -> bool:
     return isinstance(model, PeftModel)
 
 
-def add_lora(
-    model: Any, settings: LoraSettings, name: str = POLICY, *, seed: int | None = None
-) -> Any:
+def add_lora(model: Any, settings: LoraSettings, name: str = POLICY, *, seed: int | None = None) -> Any:
     """Freeze `model`, add a trainable LoRA adapter called `name`, and return the PEFT model.
 
-    A new adapter is the identity (its B is zero). With `seed` its A is drawn reproducibly, the global generator untouched.
+    A new adapter is the identity (its B is zero). With `seed` its A is drawn from it, the global generator untouched.
     """
     config = LoraConfig(
         r=settings.rank,
         lora_alpha=settings.alpha,  # type: ignore[arg-type]  # PEFT divides it by the rank; a fraction is fine
         lora_dropout=settings.dropout,
-        target_modules=settings.targets
-        if settings.targets == "all-linear"
-        else _ATTENTION,
+        target_modules=settings.targets if settings.targets == "all-linear" else _ATTENTION,
         task_type="CAUSAL_LM",
     )
     with torch.random.fork_rng(enabled=seed is not None):
@@ -62,11 +52,7 @@ def add_lora(
 def freeze_reference(model: Any) -> None:
     """Keep the policy adapter of this moment as the frozen adapter `reference`."""
     model.add_adapter(REFERENCE, model.peft_config[POLICY])
-    set_peft_model_state_dict(
-        model,
-        get_peft_model_state_dict(model, adapter_name=POLICY),
-        adapter_name=REFERENCE,
-    )
+    set_peft_model_state_dict(model, get_peft_model_state_dict(model, adapter_name=POLICY), adapter_name=REFERENCE)
     model.set_requires_grad(REFERENCE, requires_grad=False)
     model.set_adapter(POLICY)
 
@@ -88,15 +74,9 @@ def reference(model: Any) -> Iterator[Any]:
 def save_adapter(model: Any, directory: Path, name: str = POLICY) -> None:
     """Write one adapter as a PEFT directory. PEFT's own saving would put it in a subfolder of its name."""
     directory.mkdir(parents=True, exist_ok=True)
-    state = get_peft_model_state_dict(
-        model, adapter_name=name, save_embedding_layers=False
-    )
-    tensors = {
-        key: value.detach().to("cpu").contiguous() for key, value in state.items()
-    }
-    save_file(
-        tensors, directory / "adapter_model.safetensors", metadata={"format": "pt"}
-    )
+    state = get_peft_model_state_dict(model, adapter_name=name, save_embedding_layers=False)
+    tensors = {key: value.detach().to("cpu").contiguous() for key, value in state.items()}
+    save_file(tensors, directory / "adapter_model.safetensors", metadata={"format": "pt"})
     config = model.peft_config[name]
     training_mode = config.inference_mode
     config.inference_mode = True
@@ -108,8 +88,4 @@ def save_adapter(model: Any, directory: Path, name: str = POLICY) -> None:
 
 def trainable(model: Any) -> dict[str, torch.nn.Parameter]:
     """The parameters that training changes, by name, each once."""
-    return {
-        name: parameter
-        for name, parameter in model.named_parameters()
-        if parameter.requires_grad
-    }
+    return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}

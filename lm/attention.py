@@ -40,35 +40,23 @@ def branch_attention(
 ) -> tuple[torch.Tensor, None]:
     """Attention over a packed row: query [1, H, T, D], key and value [1, H_kv, T, D] -> [1, T, H, D]."""
     if branches is None:
-        return sdpa_attention_forward(
-            module, query, key, value, attention_mask, dropout, scaling, **kwargs
-        )
+        return sdpa_attention_forward(module, query, key, value, attention_mask, dropout, scaling, **kwargs)
     repeats = query.shape[1] // key.shape[1]
     if repeats > 1:
-        key, value = (
-            key.repeat_interleave(repeats, dim=1),
-            value.repeat_interleave(repeats, dim=1),
-        )
+        key, value = (key.repeat_interleave(repeats, dim=1), value.repeat_interleave(repeats, dim=1))
     parts: list[torch.Tensor] = []
     for start, length, responses in branches.groups:
         prompt = slice(start, start + length)
         prompt_key, prompt_value = key[:, :, prompt], value[:, :, prompt]
         parts.append(
             scaled_dot_product_attention(
-                query[:, :, prompt],
-                prompt_key,
-                prompt_value,
-                dropout_p=dropout,
-                is_causal=True,
-                scale=scaling,
+                query[:, :, prompt], prompt_key, prompt_value, dropout_p=dropout, is_causal=True, scale=scaling
             )
         )
         at = start + length
         for count in responses:
             own = slice(at, at + count)
-            seen = torch.ones(
-                count, length + count, dtype=torch.bool, device=query.device
-            ).tril(length)
+            seen = torch.ones(count, length + count, dtype=torch.bool, device=query.device).tril(length)
             parts.append(
                 scaled_dot_product_attention(
                     query[:, :, own],
@@ -86,17 +74,10 @@ def branch_attention(
 def can_branch(model: Any) -> bool:
     """Whether `model` lets its attention be replaced, and every layer attends to the whole past."""
     config = model.config
-    windowed = getattr(config, "sliding_window", None) and getattr(
-        config, "use_sliding_window", True
-    )
+    windowed = getattr(config, "sliding_window", None) and getattr(config, "use_sliding_window", True)
     layers = set(getattr(config, "layer_types", None) or ["full_attention"])
     capped = getattr(config, "attn_logit_softcapping", None)
-    return bool(
-        model._supports_attention_backend
-        and not windowed
-        and layers == {"full_attention"}
-        and not capped
-    )
+    return bool(model._supports_attention_backend and not windowed and layers == {"full_attention"} and not capped)
 
 
 def use_branch_attention(model: Any) -> None:

@@ -29,9 +29,7 @@ class Chat:
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         if not tokenizer.chat_template:
-            raise ValueError(
-                "The model's tokenizer has no chat template. Use a model that was tuned for conversation."
-            )
+            raise ValueError("The model's tokenizer has no chat template. Use a model that was tuned for conversation.")
         self.tokenizer = tokenizer
         self.end_id = _end_of_turn(tokenizer)
         self.pad_id = _padding(tokenizer, self.end_id)
@@ -39,24 +37,16 @@ class Chat:
 
     def prompt_ids(self, messages: Messages) -> list[int]:
         """Ids of the conversation up to where the assistant's answer begins."""
-        return self._ids(
-            [dict(message) for message in messages], add_generation_prompt=True
-        )
+        return self._ids([dict(message) for message in messages], add_generation_prompt=True)
 
     def response_ids(self, text: str) -> list[int]:
         """Ids of a response alone, closed with `end_id`. A special token spelled out in `text` stays ordinary text."""
-        ids = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)[
-            "input_ids"
-        ]
+        ids = self.tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
         return [*ids, self.end_id]
 
     def text(self, ids: Sequence[int]) -> str:
         """The text of response ids, without special tokens."""
-        return str(
-            self.tokenizer.decode(
-                list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False
-            )
-        )
+        return str(self.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
     def fit(self, messages: Messages, max_tokens: int) -> tuple[list[int], bool]:
         """Prompt ids of at most `max_tokens`, and whether anything was left out.
@@ -77,9 +67,7 @@ class Chat:
             if len(ids) <= max_tokens:
                 return ids, True
         last = kept[-1]
-        content = self.tokenizer(
-            last["content"], add_special_tokens=False, split_special_tokens=True
-        )["input_ids"]
+        content = self.tokenizer(last["content"], add_special_tokens=False, split_special_tokens=True)["input_ids"]
         keep = len(content)
         while keep:
             keep = max(0, keep - max(1, len(ids) - max_tokens))
@@ -87,40 +75,24 @@ class Chat:
             ids = self.prompt_ids([*system, {**last, "content": tail.lstrip("\ufffd")}])
             if len(ids) <= max_tokens:
                 return ids, True
-        raise ValueError(
-            f"The chat template alone needs {len(ids)} tokens, and a prompt may have only {max_tokens}."
-        )
+        raise ValueError(f"The chat template alone needs {len(ids)} tokens, and a prompt may have only {max_tokens}.")
 
     def save(self, directory: str | os.PathLike[str]) -> None:
         """Write tokenizer and chat template where plain transformers finds them."""
         self.tokenizer.save_pretrained(directory)
 
-    def _ids(
-        self, messages: list[dict[str, str]], *, add_generation_prompt: bool
-    ) -> list[int]:
+    def _ids(self, messages: list[dict[str, str]], *, add_generation_prompt: bool) -> list[int]:
         template: Any = self.tokenizer.apply_chat_template
-        ids = template(
-            messages,
-            add_generation_prompt=add_generation_prompt,
-            tokenize=True,
-            return_dict=False,
-        )
+        ids = template(messages, add_generation_prompt=add_generation_prompt, tokenize=True, return_dict=False)
         return list(ids)
 
 
 def _end_of_turn(tokenizer: PreTrainedTokenizerBase) -> int:
     """The first special token after an assistant's text in the template; the tokenizer's end token if there is none."""
-    conversation = [
-        {"role": "user", "content": _MARK},
-        {"role": "assistant", "content": _MARK},
-    ]
+    conversation = [{"role": "user", "content": _MARK}, {"role": "assistant", "content": _MARK}]
     rendered = str(tokenizer.apply_chat_template(conversation, tokenize=False))
-    tail = tokenizer(rendered.rpartition(_MARK)[2], add_special_tokens=False)[
-        "input_ids"
-    ]
-    special = set(tokenizer.all_special_ids) | set(
-        getattr(tokenizer, "added_tokens_decoder", {})
-    )
+    tail = tokenizer(rendered.rpartition(_MARK)[2], add_special_tokens=False)["input_ids"]
+    special = set(tokenizer.all_special_ids) | set(getattr(tokenizer, "added_tokens_decoder", {}))
     found = next((token for token in tail if token in special), tokenizer.eos_token_id)
     if found is None:
         raise ValueError("The model's tokenizer has no token that ends a turn.")
@@ -133,17 +105,9 @@ def _padding(tokenizer: PreTrainedTokenizerBase, end_id: int) -> int:
         return int(tokenizer.pad_token_id)
     template = str(tokenizer.chat_template)
     added: dict[int, Any] = getattr(tokenizer, "added_tokens_decoder", {})
-    names = {
-        token_id: str(token)
-        for token_id, token in sorted(added.items())
-        if getattr(token, "special", True)
-    }
+    names = {token_id: str(token) for token_id, token in sorted(added.items()) if getattr(token, "special", True)}
     taken = {end_id, tokenizer.bos_token_id, tokenizer.eos_token_id}
-    free = {
-        token_id: name
-        for token_id, name in names.items()
-        if token_id not in taken and name not in template
-    }
+    free = {token_id: name for token_id, name in names.items() if token_id not in taken and name not in template}
     for token_id, name in free.items():
         if "pad" in name.lower():
             return token_id

@@ -53,10 +53,7 @@ def save_state(
     for number in range(torch.cuda.device_count()):
         blobs[f"random/cuda/{number}"] = torch.cuda.get_rng_state(number)
     # Tied or sliced tensors share storage, which safetensors refuses: each is written as a copy of its own.
-    copies = {
-        name: value.detach().to("cpu", copy=True).contiguous()
-        for name, value in blobs.items()
-    }
+    copies = {name: value.detach().to("cpu", copy=True).contiguous() for name, value in blobs.items()}
     folder = Path(directory)
     folder.mkdir(parents=True, exist_ok=True)
     save_file(copies, folder / TENSORS)
@@ -67,9 +64,7 @@ def save_state(
         "random": {"python": [version, list(internal), gauss]},
         "meta": dict(meta or {}),
     }
-    (folder / META).write_text(
-        json.dumps(document, indent=1, sort_keys=True), encoding="utf-8"
-    )
+    (folder / META).write_text(json.dumps(document, indent=1, sort_keys=True), encoding="utf-8")
 
 
 def load_state(
@@ -86,17 +81,9 @@ def load_state(
     document = json.loads((folder / META).read_text(encoding="utf-8"))
     with safe_open(folder / TENSORS, framework="pt") as file:
         blobs = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (no mapping: it has keys only)
-    kept = {
-        name.removeprefix("parameter/"): value
-        for name, value in blobs.items()
-        if name.startswith("parameter/")
-    }
+    kept = {name.removeprefix("parameter/"): value for name, value in blobs.items() if name.startswith("parameter/")}
     wrong = set(kept) ^ set(parameters)
-    wrong |= {
-        name
-        for name in set(kept) & set(parameters)
-        if kept[name].shape != parameters[name].shape
-    }
+    wrong |= {name for name in set(kept) & set(parameters) if kept[name].shape != parameters[name].shape}
     if wrong:
         raise ValueError(
             f"The checkpoint in {folder} is of another model: it differs in {', '.join(sorted(wrong)[:5])}."
@@ -112,28 +99,19 @@ def load_state(
             torch.cuda.set_rng_state(blobs[f"random/cuda/{number}"], number)
     version, internal, gauss = document["random"]["python"]
     random.setstate((version, tuple(internal), gauss))
-    extra = {
-        name.removeprefix("tensor/"): value
-        for name, value in blobs.items()
-        if name.startswith("tensor/")
-    }
+    extra = {name.removeprefix("tensor/"): value for name, value in blobs.items() if name.startswith("tensor/")}
     return document["meta"], extra
 
 
 def _load_optimizer(
-    optimizer: torch.optim.Optimizer,
-    label: str,
-    document: dict[str, Any],
-    blobs: dict[str, torch.Tensor],
+    optimizer: torch.optim.Optimizer, label: str, document: dict[str, Any], blobs: dict[str, torch.Tensor]
 ) -> None:
     if label not in document["optimizers"]:
         raise ValueError(f"The checkpoint holds no optimizer called {label}.")
     groups = document["optimizers"][label]
     for group in groups:
         # JSON has no tuples, and the optimizer wants its betas as one.
-        group.update(
-            {key: tuple(value) for key, value in group.items() if key == "betas"}
-        )
+        group.update({key: tuple(value) for key, value in group.items() if key == "betas"})
     state: dict[int, dict[str, Any]] = {}
     for name, value in blobs.items():
         if name.startswith(f"optimizer/{label}/"):

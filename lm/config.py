@@ -21,15 +21,15 @@ class Sampling(Frozen):
     """How the next token is drawn."""
 
     temperature: float = Field(
-        0.8,
+        default=0.8,
         ge=0.0,
         le=2.0,
         allow_inf_nan=False,
         title="Temperature",
-        description="Divides the logits before the softmax. 0 always takes the likeliest token, 1 samples the model as it is.",
+        description="Divides the logits before the softmax. 0 takes the likeliest token, 1 samples the model as it is.",
     )
     top_p: float = Field(
-        0.95,
+        default=0.95,
         gt=0.0,
         le=1.0,
         allow_inf_nan=False,
@@ -37,14 +37,14 @@ class Sampling(Frozen):
         description="Sample from the fewest tokens whose probabilities add up to this share. 1 keeps all tokens.",
     )
     top_k: int = Field(
-        0,
+        default=0,
         ge=0,
         le=100_000,
         title="Top-k",
         description="Sample from this many of the likeliest tokens. 0 keeps all tokens.",
     )
     max_tokens: int = Field(
-        256,
+        default=256,
         ge=1,
         le=4096,
         title="Longest response",
@@ -56,14 +56,10 @@ class LoraSettings(Frozen):
     """A low-rank adapter: W + (alpha / rank) B A with A, B trained and W frozen (Hu et al. 2021)."""
 
     rank: int = Field(
-        16,
-        ge=1,
-        le=512,
-        title="Rank",
-        description="Inner dimension of the two adapter matrices.",
+        default=16, ge=1, le=512, title="Rank", description="Inner dimension of the two adapter matrices."
     )
     alpha: float = Field(
-        32.0,
+        default=32.0,
         gt=0.0,
         le=4096.0,
         allow_inf_nan=False,
@@ -71,7 +67,7 @@ class LoraSettings(Frozen):
         description="The adapter's output is scaled by alpha / rank.",
     )
     dropout: float = Field(
-        0.0,
+        default=0.0,
         ge=0.0,
         lt=1.0,
         allow_inf_nan=False,
@@ -79,7 +75,7 @@ class LoraSettings(Frozen):
         description="Dropout on the adapter's input while training. PPO wants 0, so that its first ratio is exactly 1.",
     )
     targets: Literal["all-linear", "attention"] = Field(
-        "all-linear",
+        default="all-linear",
         title="Layers",
         description="Adapt every linear layer of the transformer, or the attention projections only.",
     )
@@ -89,28 +85,20 @@ class GenerationConfig(Frozen):
     """K responses to every prompt."""
 
     k: int = Field(
-        4,
-        ge=1,
-        le=16,
-        title="Responses per prompt",
-        description="How many responses to write to each prompt.",
+        default=4, ge=1, le=16, title="Responses per prompt", description="How many responses to write to each prompt."
     )
-    sampling: Sampling = Field(
-        default_factory=lambda: Sampling(),
-        title="Sampling",
-        description="How tokens are drawn.",
-    )
+    sampling: Sampling = Field(default_factory=Sampling, title="Sampling", description="How tokens are drawn.")
     seed: int = Field(
-        0,
+        default=0,
         ge=0,
         le=2**63 - 1,
         title="Seed",
         description="With the same seed, model and settings every response comes out the same.",
     )
     rows: int = Field(
-        32,
+        default=32,
         ge=1,
         le=1024,
         title="Rows sampled together",
-        description="Responses in progress at one time. More is faster until memory is full; it does not change the responses.",
+        description="Responses in progress at one time. More is faster until memory is full; responses do not change.",
     )

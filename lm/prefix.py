@@ -2,8 +2,8 @@
 
 A batch of groups, each one prompt with its K responses, is packed into a single row without padding; positions restart
 behind the prompt for every response, and branch attention keeps the responses apart. The result equals that of K
-separate sequences, in values and gradients, for the work of one prompt and K responses. Models whose attention cannot be
-replaced (sliding windows, for one) run as plain rows, padded on the right and masked by length, never by pad id.
+separate sequences, in values and gradients, for the work of one prompt and K responses. Models whose attention cannot
+be replaced (sliding windows, for one) run as plain rows, padded on the right and masked by length, never by pad id.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from lm.vocabulary import token_statistics
 
 @dataclass(frozen=True)
 class Group:
-    """A prompt and its responses, as ids. Every response has at least one token, usually the end of turn as its last."""
+    """A prompt and its responses, as ids. A response has at least one token, usually the end of turn as its last."""
 
     prompt: list[int]
     responses: list[list[int]]
@@ -44,18 +44,14 @@ class Hidden:
     predictors: list[list[torch.Tensor]]
 
 
-def hidden_states(
-    model: Any, groups: Sequence[Group], *, shared: bool = True
-) -> Hidden:
+def hidden_states(model: Any, groups: Sequence[Group], *, shared: bool = True) -> Hidden:
     """Run `model` (a causal LM or a classifier, adapted or not) on `groups` in one forward pass.
 
     Raises ValueError for an empty prompt or response.
     """
     for group in groups:
         if not group.prompt or not group.responses or not all(group.responses):
-            raise ValueError(
-                "Every group needs a prompt, and responses of at least one token."
-            )
+            raise ValueError("Every group needs a prompt, and responses of at least one token.")
     base = backbone(model)
     if shared and can_branch(base):
         use_branch_attention(base)
@@ -64,30 +60,20 @@ def hidden_states(
 
 
 def response_logprobs(
-    model: Any,
-    groups: Sequence[Group],
-    *,
-    temperature: float = 1.0,
-    shared: bool = True,
+    model: Any, groups: Sequence[Group], *, temperature: float = 1.0, shared: bool = True
 ) -> list[list[torch.Tensor]]:
     """log pi(token | what comes before) [R] of every token of every response, its end token included.
 
-    Logits are divided by `temperature`, as the sampler does, so that log-probs are those of the distribution that sampled.
+    Logits are divided by `temperature`, as the sampler does: log-probs are those of the distribution that sampled.
     """
-    values, _ = response_statistics(
-        model, groups, temperature=temperature, shared=shared
-    )
+    values, _ = response_statistics(model, groups, temperature=temperature, shared=shared)
     return values
 
 
 def response_statistics(
-    model: Any,
-    groups: Sequence[Group],
-    *,
-    temperature: float = 1.0,
-    shared: bool = True,
+    model: Any, groups: Sequence[Group], *, temperature: float = 1.0, shared: bool = True
 ) -> tuple[list[list[torch.Tensor]], list[list[torch.Tensor]]]:
-    """The log-probs of `response_logprobs`, and the entropy [R] in nats at each token (no gradient flows through it)."""
+    """The log-probs of `response_logprobs`, and the entropy [R] in nats at each token (without gradient)."""
     hidden = hidden_states(model, groups, shared=shared)
     return logprobs_from(model, hidden, groups, temperature=temperature)
 
@@ -98,31 +84,19 @@ def logprobs_from(
     """`response_statistics` from hidden states at hand, so that one forward pass can serve policy and critic."""
     flat = [index for group in hidden.predictors for index in group]
     lengths = [len(index) for index in flat]
-    targets = [
-        token for group in groups for response in group.responses for token in response
-    ]
+    targets = [token for group in groups for response in group.responses for token in response]
     device = hidden.states.device
     values, entropies = token_statistics(
-        unwrap(model),
-        hidden.states[torch.cat(flat)],
-        torch.tensor(targets, device=device),
-        temperature,
+        unwrap(model), hidden.states[torch.cat(flat)], torch.tensor(targets, device=device), temperature
     )
     counts = [len(group.responses) for group in groups]
-    return _regroup(list(values.split(lengths)), counts), _regroup(
-        list(entropies.split(lengths)), counts
-    )
+    return _regroup(list(values.split(lengths)), counts), _regroup(list(entropies.split(lengths)), counts)
 
 
-def end_hidden(
-    model: Any, groups: Sequence[Group], *, shared: bool = True
-) -> list[torch.Tensor]:
+def end_hidden(model: Any, groups: Sequence[Group], *, shared: bool = True) -> list[torch.Tensor]:
     """Hidden states [K, d] at the last token of each response, the end of turn, where reward models are read."""
     hidden = hidden_states(model, groups, shared=shared)
-    return [
-        hidden.states[torch.stack([index[-1] for index in group])]
-        for group in hidden.tokens
-    ]
+    return [hidden.states[torch.stack([index[-1] for index in group])] for group in hidden.tokens]
 
 
 def token_batches(groups: Sequence[Group], batch_tokens: int) -> list[list[int]]:
@@ -162,9 +136,7 @@ def _packed(base: Any, groups: Sequence[Group]) -> Hidden:
     device = base.get_input_embeddings().weight.device
     for group in groups:
         start, length = len(ids), len(group.prompt)
-        layout.append(
-            (start, length, tuple(len(response) for response in group.responses))
-        )
+        layout.append((start, length, tuple(len(response) for response in group.responses)))
         ids += group.prompt
         positions += range(length)
         tokens.append([])
@@ -172,9 +144,7 @@ def _packed(base: Any, groups: Sequence[Group]) -> Hidden:
         for response in group.responses:
             own = torch.arange(len(ids), len(ids) + len(response), device=device)
             tokens[-1].append(own)
-            predictors[-1].append(
-                torch.cat([own.new_tensor([start + length - 1]), own[:-1]])
-            )
+            predictors[-1].append(torch.cat([own.new_tensor([start + length - 1]), own[:-1]]))
             ids += response
             positions += range(length, length + len(response))
     output = base(

@@ -24,10 +24,7 @@ def logits_of(model: Any, states: torch.Tensor) -> torch.Tensor:
     if getattr(config, "logit_scale", None):
         logits = logits * config.logit_scale
     if getattr(config, "final_logit_softcapping", None):
-        logits = (
-            torch.tanh(logits / config.final_logit_softcapping)
-            * config.final_logit_softcapping
-        )
+        logits = torch.tanh(logits / config.final_logit_softcapping) * config.final_logit_softcapping
     return logits
 
 
@@ -44,9 +41,7 @@ def token_statistics(
     for first in range(0, len(targets), CHUNK):
         part, wanted = states[first : first + CHUNK], targets[first : first + CHUNK]
         if torch.is_grad_enabled():
-            value, entropy = checkpoint(
-                _chunk, model, part, wanted, temperature, use_reentrant=False
-            )
+            value, entropy = checkpoint(_chunk, model, part, wanted, temperature, use_reentrant=False)
         else:
             value, entropy = _chunk(model, part, wanted, temperature)
         values.append(value)
