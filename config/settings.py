@@ -5,7 +5,7 @@ from pathlib import Path
 
 import dj_database_url
 
-from config import embedded
+from config import embedded, secret_key
 from config.env import BASE_DIR, Environment
 
 ENV = Environment.read(os.environ)
@@ -16,7 +16,7 @@ RUNS_DIR = VAR / "runs"
 ARTIFACTS_DIR = VAR / "artifacts"
 
 DEBUG = ENV.debug
-SECRET_KEY = ENV.secret_key or embedded.secret_key(VAR)
+SECRET_KEY = ENV.secret_key or secret_key.kept_under(VAR)
 ALLOWED_HOSTS = list(ENV.allowed_hosts)
 CSRF_TRUSTED_ORIGINS = list(ENV.csrf_trusted_origins)
 
@@ -78,8 +78,15 @@ TEMPLATES = [
 
 # data ---------------------------------------------------------------------------------------------------------------
 
-DATABASES = {"default": dj_database_url.parse(ENV.database_url or embedded.database_url(VAR), conn_max_age=60)}
-DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+DATABASES = {
+    "default": dj_database_url.parse(
+        ENV.database_url or embedded.database_url(VAR),
+        # Unset, the first connection of a process starts the embedded servers, or finds them running.
+        engine="django.db.backends.postgresql" if ENV.database_url else "config.database",
+        conn_max_age=60,
+        conn_health_checks=True,
+    )
+}
 REDIS_URL = ENV.redis_url or embedded.redis_url(VAR)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}}
@@ -179,7 +186,7 @@ SPECTACULAR_SETTINGS = {
 
 # work ---------------------------------------------------------------------------------------------------------------
 
-CELERY_BROKER_URL = REDIS_URL
+CELERY_BROKER_URL = embedded.broker_url(REDIS_URL)
 CELERY_TASK_IGNORE_RESULT = True  # the database is the truth; a broker message is only a nudge
 CELERY_TASK_DEFAULT_QUEUE = "default"
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1  # a nudge must not wait behind an hour of training
