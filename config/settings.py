@@ -1,7 +1,6 @@
 """The one settings module: development, tests and production differ by environment variables only (config/env.py)."""
 
 import os
-from pathlib import Path
 
 import dj_database_url
 

@@ -1,0 +1,10 @@
+"""The settings of the platform, for tests: a folder of their own, and passwords that are quick to hash."""
+
+import os
+
+from config.env import BASE_DIR
+
+os.environ.setdefault("PLUMBLINE_VAR", str(BASE_DIR / "var" / "tests"))
+from config.settings import *  # noqa: F403
+
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
