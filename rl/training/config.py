@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, TypeAdapter, field_validator, model_validator
+from pydantic import ConfigDict, Field, TypeAdapter, field_validator, model_validator
 
 from lm.config import Frozen, LoraSettings, Sampling
 
@@ -14,6 +14,8 @@ Weights = dict[str, Annotated[float, Field(ge=0.0, le=100.0)]]
 class _Policy(Frozen):
     """What every way of training a policy shares."""
 
+    model_config = ConfigDict(allow_inf_nan=False)
+
     dimension_weights: Weights = Field(
         default_factory=dict,
         title="Dimension weights",
@@ -21,24 +23,30 @@ class _Policy(Frozen):
         "A dimension left out of a list that is not empty does not count.",
     )
     method: Literal["lora", "full"] = Field(
-        "lora",
+        default="lora",
         title="What to train",
         description="lora trains small adapters over a frozen model, in the memory of about one model; full trains "
         "every weight and needs several times as much.",
     )
     lora: LoraSettings = Field(default_factory=LoraSettings, title="LoRA", description="Used when method is lora.")
     schedule: Literal["constant", "linear", "cosine"] = Field(
-        "linear", title="Learning-rate schedule", description="How the learning rate falls after the warm-up."
+        default="linear", title="Learning-rate schedule", description="How the learning rate falls after the warm-up."
     )
     warmup_ratio: float = Field(
-        0.1, ge=0.0, le=1.0, title="Warm-up", description="Share of the steps in which the learning rate rises from 0."
+        default=0.1,
+        ge=0.0,
+        le=1.0,
+        title="Warm-up",
+        description="Share of the steps in which the learning rate rises from 0.",
     )
-    weight_decay: float = Field(0.0, ge=0.0, le=1.0, title="Weight decay", description="AdamW's decoupled decay.")
+    weight_decay: float = Field(
+        default=0.0, ge=0.0, le=1.0, title="Weight decay", description="AdamW's decoupled decay."
+    )
     max_grad_norm: float = Field(
-        1.0, gt=0.0, le=1000.0, title="Gradient clip", description="Gradients are scaled down to this norm."
+        default=1.0, gt=0.0, le=1000.0, title="Gradient clip", description="Gradients are scaled down to this norm."
     )
     batch_tokens: int = Field(
-        4096,
+        default=4096,
         ge=16,
         le=1_048_576,
         title="Tokens per forward",
@@ -46,24 +54,34 @@ class _Policy(Frozen):
         "never the result.",
     )
     max_prompt_tokens: int = Field(
-        1024,
+        default=1024,
         ge=8,
         le=131_072,
         title="Longest prompt",
         description="In tokens. A longer conversation loses its oldest turns, and the run says how many did.",
     )
     checkpoint_every: int = Field(
-        20, ge=1, le=100_000, title="Checkpoint every", description="In steps. A lost run resumes from the last one."
+        default=20,
+        ge=1,
+        le=100_000,
+        title="Checkpoint every",
+        description="In steps. A lost run resumes from the last one.",
     )
     sample_every: int = Field(
-        20, ge=0, le=100_000, title="Show samples every", description="In steps; 0 shows none. Always the same prompts."
+        default=20,
+        ge=0,
+        le=100_000,
+        title="Show samples every",
+        description="In steps; 0 shows none. Always the same prompts.",
     )
     sample_prompts: int = Field(
-        3, ge=0, le=32, title="Sample prompts", description="How many fixed prompts are answered each time."
+        default=3, ge=0, le=32, title="Sample prompts", description="How many fixed prompts are answered each time."
     )
-    seed: int = Field(0, ge=0, le=2**31 - 1, title="Seed", description="Of shuffling, initialisation and sampling.")
+    seed: int = Field(
+        default=0, ge=0, le=2**31 - 1, title="Seed", description="Of shuffling, initialisation and sampling."
+    )
     dtype: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", title="Precision", description="auto is bfloat16 on a GPU that has it and float32 elsewhere."
+        default="auto", title="Precision", description="auto is bfloat16 on a GPU that has it and float32 elsewhere."
     )
 
     @field_validator("dimension_weights")
@@ -77,35 +95,35 @@ class _Policy(Frozen):
 class DPOConfig(_Policy):
     """Direct preference optimisation: the policy learns from the rankings themselves, without a reward model."""
 
-    algorithm: Literal["dpo"] = Field("dpo", title="Algorithm", description="Direct preference optimisation.")
+    algorithm: Literal["dpo"] = Field(default="dpo", title="Algorithm", description="Direct preference optimisation.")
     loss: Literal["sigmoid", "ipo", "hinge"] = Field(
-        "sigmoid",
+        default="sigmoid",
         title="Loss",
         description="sigmoid is DPO itself; ipo regresses to a fixed gap and resists overfitting to unanimous pairs; "
         "hinge stops at a gap of 1.",
     )
     beta: float = Field(
-        0.1,
+        default=0.1,
         gt=0.0,
         le=10.0,
         title="Beta",
         description="How tightly the policy is held to the reference: larger stays closer.",
     )
     label_smoothing: float = Field(
-        0.0,
+        default=0.0,
         ge=0.0,
         lt=0.5,
         title="Label smoothing",
         description="Share of preferences taken to be flipped (conservative DPO). Only with the sigmoid loss.",
     )
     soft_labels: bool = Field(
-        True,
+        default=True,
         title="Soft labels",
         description="Where annotators disagree, use the share that prefers each side. Off: the majority counts as "
         "certain, and ties are left out.",
     )
     margin_scale: float = Field(
-        0.0,
+        default=0.0,
         ge=0.0,
         le=10.0,
         title="Margin per strength",
@@ -113,25 +131,29 @@ class DPOConfig(_Policy):
         "Not with the ipo loss.",
     )
     learning_rate: float = Field(
-        5e-5,
+        default=5e-5,
         gt=0.0,
         le=0.1,
         title="Learning rate",
         description="At its highest. About 5e-5 for LoRA, 5e-7 for full training.",
     )
-    epochs: int = Field(1, ge=1, le=100, title="Epochs", description="Passes over the training comparisons.")
+    epochs: int = Field(default=1, ge=1, le=100, title="Epochs", description="Passes over the training comparisons.")
     comparisons_per_step: int = Field(
-        8, ge=1, le=4096, title="Comparisons per step", description="Of K responses each; one optimizer step."
+        default=8, ge=1, le=4096, title="Comparisons per step", description="Of K responses each; one optimizer step."
     )
     max_response_tokens: int = Field(
-        1024,
+        default=1024,
         ge=1,
         le=131_072,
         title="Longest response",
         description="In tokens. A comparison keeps its longer responses cut at this length, and the run says how many.",
     )
     evaluate_every: int = Field(
-        20, ge=0, le=100_000, title="Evaluate every", description="In steps, on the test split; 0: only at the end."
+        default=20,
+        ge=0,
+        le=100_000,
+        title="Evaluate every",
+        description="In steps, on the test split; 0: only at the end.",
     )
     sampling: Sampling = Field(
         default_factory=lambda: Sampling(max_tokens=128), title="Sampling", description="Of the shown samples."
@@ -153,79 +175,101 @@ class PPOConfig(_Policy):
     log-probabilities give an unbiased policy gradient.
     """
 
-    algorithm: Literal["ppo"] = Field("ppo", title="Algorithm", description="Proximal policy optimisation.")
+    algorithm: Literal["ppo"] = Field(default="ppo", title="Algorithm", description="Proximal policy optimisation.")
     steps: int = Field(
-        100, ge=1, le=1_000_000, title="Steps", description="Each samples responses, scores them and updates."
+        default=100, ge=1, le=1_000_000, title="Steps", description="Each samples responses, scores them and updates."
     )
-    prompts_per_step: int = Field(16, ge=1, le=65_536, title="Prompts per step", description="Sampled afresh each step.")
+    prompts_per_step: int = Field(
+        default=16, ge=1, le=65_536, title="Prompts per step", description="Sampled afresh each step."
+    )
     samples_per_prompt: int = Field(
-        2, ge=1, le=64, title="Responses per prompt", description="They share one run of the prompt."
+        default=2, ge=1, le=64, title="Responses per prompt", description="They share one run of the prompt."
     )
     temperature: float = Field(
-        1.0,
+        default=1.0,
         ge=0.1,
         le=2.0,
         title="Temperature",
         description="Of sampling; ratios and KL are those of the distribution at this temperature.",
     )
     max_response_tokens: int = Field(
-        128, ge=1, le=16_384, title="Longest response", description="In tokens; sampling stops there."
+        default=128, ge=1, le=16_384, title="Longest response", description="In tokens; sampling stops there."
     )
     learning_rate: float = Field(
-        1e-5,
+        default=1e-5,
         gt=0.0,
         le=0.1,
         title="Learning rate",
         description="Of policy and critic, at its highest. About 1e-5 to 1e-4 for LoRA, 1e-6 for full training.",
     )
-    epochs: int = Field(4, ge=1, le=100, title="PPO epochs", description="Passes over each step's responses.")
+    epochs: int = Field(default=4, ge=1, le=100, title="PPO epochs", description="Passes over each step's responses.")
     minibatches: int = Field(
-        4, ge=1, le=1024, title="Minibatches", description="Optimizer steps per epoch; prompts are shared out evenly."
+        default=4,
+        ge=1,
+        le=1024,
+        title="Minibatches",
+        description="Optimizer steps per epoch; prompts are shared out evenly.",
     )
     kl_coef: float = Field(
-        0.05,
+        default=0.05,
         ge=0.0,
         le=10.0,
         title="KL coefficient",
         description="Penalty per nat of divergence from the reference. Larger stays closer to the start.",
     )
     kl_control: Literal["fixed", "adaptive"] = Field(
-        "fixed", title="KL control", description="adaptive moves the coefficient to keep KL near its target."
+        default="fixed", title="KL control", description="adaptive moves the coefficient to keep KL near its target."
     )
     kl_target: float = Field(
-        6.0, gt=0.0, le=1000.0, title="KL target", description="In nats per response. Used by adaptive control."
+        default=6.0, gt=0.0, le=1000.0, title="KL target", description="In nats per response. Used by adaptive control."
     )
     kl_horizon: int = Field(
-        10_000, ge=1, title="KL horizon", description="In responses: how slowly adaptive control moves."
+        default=10_000, ge=1, title="KL horizon", description="In responses: how slowly adaptive control moves."
     )
     eos_penalty: float = Field(
-        1.0,
+        default=1.0,
         ge=0.0,
         le=100.0,
         title="Penalty for no end",
         description="Taken from the score of a response that ran into the longest length without ending.",
     )
-    gamma: float = Field(1.0, gt=0.0, le=1.0, title="Gamma", description="Discount per token.")
-    lam: float = Field(0.95, ge=0.0, le=1.0, title="Lambda", description="Of generalised advantage estimation.")
-    ratio_clip: float = Field(0.2, gt=0.0, le=1.0, title="Ratio clip", description="PPO's epsilon.")
+    gamma: float = Field(default=1.0, gt=0.0, le=1.0, title="Gamma", description="Discount per token.")
+    lam: float = Field(default=0.95, ge=0.0, le=1.0, title="Lambda", description="Of generalised advantage estimation.")
+    ratio_clip: float = Field(default=0.2, gt=0.0, le=1.0, title="Ratio clip", description="PPO's epsilon.")
     value_clip: float = Field(
-        0.2, gt=0.0, le=100.0, title="Value clip", description="How far a value may move in one step."
+        default=0.2, gt=0.0, le=100.0, title="Value clip", description="How far a value may move in one step."
     )
-    vf_coef: float = Field(0.1, ge=0.0, le=10.0, title="Value coefficient", description="Weight of the value loss.")
+    vf_coef: float = Field(
+        default=0.1, ge=0.0, le=10.0, title="Value coefficient", description="Weight of the value loss."
+    )
     whiten_advantages: bool = Field(
-        True, title="Whiten advantages", description="To mean 0 and variance 1 over each step's response tokens."
+        default=True,
+        title="Whiten advantages",
+        description="To mean 0 and variance 1 over each step's response tokens.",
     )
     checkpoint_every: int = Field(
-        5, ge=1, le=100_000, title="Checkpoint every", description="In steps. A lost run resumes from the last one."
+        default=5,
+        ge=1,
+        le=100_000,
+        title="Checkpoint every",
+        description="In steps. A lost run resumes from the last one.",
     )
     sample_every: int = Field(
-        5, ge=0, le=100_000, title="Show samples every", description="In steps; 0 shows none. Always the same prompts."
+        default=5,
+        ge=0,
+        le=100_000,
+        title="Show samples every",
+        description="In steps; 0 shows none. Always the same prompts.",
     )
     schedule: Literal["constant", "linear", "cosine"] = Field(
-        "constant", title="Learning-rate schedule", description="How the learning rate falls after the warm-up."
+        default="constant", title="Learning-rate schedule", description="How the learning rate falls after the warm-up."
     )
     warmup_ratio: float = Field(
-        0.0, ge=0.0, le=1.0, title="Warm-up", description="Share of the steps in which the learning rate rises from 0."
+        default=0.0,
+        ge=0.0,
+        le=1.0,
+        title="Warm-up",
+        description="Share of the steps in which the learning rate rises from 0.",
     )
 
     @model_validator(mode="after")
@@ -235,20 +279,26 @@ class PPOConfig(_Policy):
                 f"{self.prompts_per_step} prompts per step cannot fill {self.minibatches} minibatches: "
                 "use fewer minibatches or more prompts per step."
             )
+        if self.lora.dropout:
+            raise ValueError(
+                "PPO needs a LoRA dropout of 0: with dropout, a token's probability would differ from when it was sampled."
+            )
         return self
 
 
 class EvaluationConfig(Frozen):
     """How far a policy moved from its reference, and what a reward model thinks of its responses."""
 
-    algorithm: Literal["evaluate"] = Field("evaluate", title="Algorithm", description="Evaluation of a policy.")
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    algorithm: Literal["evaluate"] = Field(default="evaluate", title="Algorithm", description="Evaluation of a policy.")
     dimension_weights: Weights = Field(
         default_factory=dict,
         title="Dimension weights",
         description="How the reward model's scores are combined into one reward. Empty: all count the same.",
     )
     temperature: float = Field(
-        1.0,
+        default=1.0,
         ge=0.1,
         le=2.0,
         title="Temperature",
@@ -256,20 +306,32 @@ class EvaluationConfig(Frozen):
         "responses sampled at it, without top-p and top-k.",
     )
     confidence: float = Field(
-        0.95, gt=0.5, lt=1.0, title="Confidence", description="Of the intervals: 0.95 means 19 times in 20."
+        default=0.95, gt=0.5, lt=1.0, title="Confidence", description="Of the intervals: 0.95 means 19 times in 20."
     )
     resamples: int = Field(
-        2000, ge=100, le=100_000, title="Bootstrap resamples", description="Prompts are resampled with all they have."
+        default=2000,
+        ge=100,
+        le=100_000,
+        title="Bootstrap resamples",
+        description="Prompts are resampled with all they have.",
     )
     batch_tokens: int = Field(
-        8192, ge=16, le=1_048_576, title="Tokens per forward", description="Memory budget; never changes the result."
+        default=8192,
+        ge=16,
+        le=1_048_576,
+        title="Tokens per forward",
+        description="Memory budget; never changes the result.",
     )
     max_prompt_tokens: int = Field(
-        1024, ge=8, le=131_072, title="Longest prompt", description="In tokens; longer ones lose their oldest turns."
+        default=1024,
+        ge=8,
+        le=131_072,
+        title="Longest prompt",
+        description="In tokens; longer ones lose their oldest turns.",
     )
-    seed: int = Field(0, ge=0, le=2**31 - 1, title="Seed", description="Of the bootstrap.")
+    seed: int = Field(default=0, ge=0, le=2**31 - 1, title="Seed", description="Of the bootstrap.")
     dtype: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", title="Precision", description="auto is bfloat16 on a GPU that has it and float32 elsewhere."
+        default="auto", title="Precision", description="auto is bfloat16 on a GPU that has it and float32 elsewhere."
     )
 
     _some_weight = field_validator("dimension_weights")(_Policy._some_weight.__func__)

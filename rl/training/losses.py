@@ -52,7 +52,7 @@ def ipo_loss(gap: Tensor, p: Tensor, *, beta: float) -> Tensor:
 def hinge_loss(gap: Tensor, p: Tensor, margin: Tensor, *, beta: float) -> Tensor:
     """Hinge on the normalised likelihood ratio (SLiC, Zhao et al. 2023; RSO, Liu et al. 2023). [E] -> [E].
 
-        L = p max(0, 1 - (beta h - m)) + (1 - p) max(0, 1 + (beta h - m))
+    L = p max(0, 1 - (beta h - m)) + (1 - p) max(0, 1 + (beta h - m))
     """
     logit = beta * gap - margin
     return p * F.relu(1.0 - logit) + (1.0 - p) * F.relu(1.0 + logit)
@@ -140,7 +140,7 @@ def ppo_policy_loss(new: Tensor, old: Tensor, advantages: Tensor, *, clip: float
 def ppo_value_loss(new: Tensor, old: Tensor, returns: Tensor, *, clip: float) -> tuple[Tensor, Tensor]:
     """Clipped value regression of PPO's reference implementation, elementwise over tokens -> (loss, clipped).
 
-        V' = clamp(V, V_old - clip, V_old + clip) ;   L = 1/2 max((V - R)^2, (V' - R)^2)
+    V' = clamp(V, V_old - clip, V_old + clip) ;   L = 1/2 max((V - R)^2, (V' - R)^2)
     """
     bounded = torch.maximum(torch.minimum(new, old + clip), old - clip)
     plain = (new - returns).square()
