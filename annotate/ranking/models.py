@@ -80,7 +80,8 @@ class Assignment(models.Model):
     display_order = models.JSONField(default=list, help_text="Response ids in the order this annotator sees them.")
     draft = models.JSONField(default=dict, blank=True)
     lease_expires_at = models.DateTimeField(null=True, blank=True)
-    started_at = models.DateTimeField(null=True, blank=True)
+    started_at = models.DateTimeField(null=True, blank=True, help_text="When it was first on screen.")
+    skip_reason = models.CharField(max_length=300, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
@@ -121,9 +122,13 @@ class Judgement(models.Model):
     strengths = models.JSONField(
         default=dict, blank=True, help_text="{dimension key: {response id: how much better than the next group, 0-3}}"
     )
-    flags = models.JSONField(default=list, blank=True)
+    flags = models.JSONField(
+        default=list, blank=True, help_text='[{"flag": key, "response": id}, ...]; no response: it is about the prompt.'
+    )
     rationale = models.TextField(blank=True)
-    all_bad = models.BooleanField(default=False)
+    all_bad = models.JSONField(
+        default=list, blank=True, help_text="Keys of the dimensions on which none of the responses is acceptable."
+    )
     seconds_active = models.FloatField(null=True, blank=True)
     display_order = models.JSONField(default=list, blank=True)
     is_current = models.BooleanField(default=True)
