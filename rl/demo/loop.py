@@ -26,7 +26,7 @@ from annotate.ranking.engine import assignment_next
 from annotate.ranking.services import judgement_submit
 from rewardmodel.models import RewardModel
 from rewardmodel.services import reward_model_run_start
-from rl.demo.report import Scored
+from rl.demo.report import Scored, compare
 from rl.services import evaluation_run_start, policy_run_start
 from runs.artifacts import artifact_path
 from runs.models import Run
@@ -212,3 +212,62 @@ GUIDELINES = """\
 
 Responses that you cannot tell apart share a rank.
 """
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the demo shows at its end."""
+
+    comparison: dict[str, dict[str, Any]]
+    accuracy: dict[str, dict[str, float]]
+    pairs: Path
+    held_out: int
+
+    def figures(self, loop: Loop) -> dict[str, Any]:
+        return {
+            "comparison": self.comparison,
+            "accuracy": self.accuracy,
+            "held_out_prompts": self.held_out,
+            "seconds": loop.phases,
+            "peak_rss_bytes": loop.memory,
+        }
+
+
+def go_around(loop: Loop, annotator: User) -> Outcome:
+    """The loop itself. `annotator`, a person, finds the second round's comparisons waiting."""
+    size = loop.size
+    project = loop.collect()
+    membership_add(project=project, user=annotator, by=loop.admin)
+    start = loop.start_model()
+    loop.generate(project, start, "Responses")
+    loop.annotate(project)
+    dataset = loop.build(project)
+    reward_model = loop.train_reward_model(dataset.version, start)
+
+    dpo = loop.train_policy(
+        "DPO",
+        {"algorithm": "dpo", "epochs": size.dpo_epochs, "learning_rate": 2e-4, "seed": size.seed},
+        generator=start,
+        dataset_version=dataset.version,
+    )
+    ppo = loop.train_policy(
+        "PPO",
+        {"algorithm": "ppo", "steps": size.ppo_steps, "prompts_per_step": size.ppo_prompts, "seed": size.seed},
+        generator=start,
+        dataset_version=dataset.version,
+        reward_model=reward_model,
+    )
+
+    # The new policies write the next round: on the prompts that nothing was trained on, beside the old one's responses.
+    prompts = {prompt.pk: prompt for prompt in held_out_prompts(project)}
+    for policy in (dpo, ppo):
+        loop.generate(project, policy, f"Responses of {policy.name}", selection={"ids": list(prompts)}, round=2)
+    evaluated = {
+        policy.name: scored(loop.evaluate(project, policy, start, reward_model), prompts) for policy in (start, dpo, ppo)
+    }
+    return Outcome(
+        comparison=compare(evaluated, baseline=start.name),
+        accuracy=reward_model.run.result["accuracy"],
+        pairs=artifact_path(dataset.version.artifact) / "pairs.jsonl",
+        held_out=len(prompts),
+    )
