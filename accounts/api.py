@@ -54,7 +54,9 @@ class TokenViewSet(mixins.ListModelMixin, mixins.DestroyModelMixin, viewsets.Gen
     lookup_field = "token_key"
 
     def get_authenticators(self):  # type: ignore[no-untyped-def]
-        basic = [BasicAuthentication(), SessionAuthentication()] if self.request and self.request.method == "POST" else []
+        basic = (
+            [BasicAuthentication(), SessionAuthentication()] if self.request and self.request.method == "POST" else []
+        )
         return basic or super().get_authenticators()
 
     def get_queryset(self):  # type: ignore[no-untyped-def]

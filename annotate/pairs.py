@@ -1,7 +1,7 @@
 """From rankings to edges and pairs. Pure: plain values in, plain values out.
 
-A ranking is a list of ranks aligned with the responses of a comparison: 1 is best, equal numbers are ties, and None is a
-response that its judge did not place. An absent response says nothing; it is never last.
+A ranking is a list of ranks aligned with the responses of a comparison: 1 is best, equal numbers are ties, and None
+is a response that its judge did not place. An absent response says nothing; it is never last.
 """
 
 from __future__ import annotations

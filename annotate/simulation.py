@@ -1,8 +1,8 @@
 """Simulated annotators: a known true utility, and a noisy judge of it. Pure.
 
 A demonstration and a benchmark need many judgements, and to know what was right. A simulated annotator sees only the
-prompt and the text, as a person would. Its utility is a few plain rules, written here so that everybody can disagree with
-them; its judgement is that utility plus seeded Gumbel noise, which makes its choice between two responses exactly a
+prompt and the text, as a person would. Its utility is a few plain rules, written here so that everybody can disagree
+with them; its judgement is that utility plus seeded Gumbel noise, which makes its choice between two responses exactly a
 Bradley-Terry choice (Yellott, 1977): P(i over j) = sigmoid((u_i - u_j) / noise).
 
 It stands in for people to exercise the machinery. It says nothing about what people prefer.
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import random
 import re
 from collections.abc import Mapping, Sequence
 
@@ -21,15 +20,74 @@ Messages = Sequence[Mapping[str, str]]
 _WORD = re.compile(r"[a-z0-9']+|[\u4e00-\u9fff]", re.IGNORECASE)
 _CJK = re.compile(r"[\u4e00-\u9fff]")
 _STOP = frozenset(
-    "a an and are as at be by can could do does for from give how i in is it its me my name of on one or say should so "
-    "that the their they this to use was we what when which who why with would you your 的 是 了 在 一 用 请 样 怎 么".split()
+    [
+        "a",
+        "an",
+        "and",
+        "are",
+        "as",
+        "at",
+        "be",
+        "by",
+        "can",
+        "could",
+        "do",
+        "does",
+        "for",
+        "from",
+        "give",
+        "how",
+        "i",
+        "in",
+        "is",
+        "it",
+        "its",
+        "me",
+        "my",
+        "name",
+        "of",
+        "on",
+        "one",
+        "or",
+        "say",
+        "should",
+        "so",
+        "that",
+        "the",
+        "their",
+        "they",
+        "this",
+        "to",
+        "use",
+        "was",
+        "we",
+        "what",
+        "when",
+        "which",
+        "who",
+        "why",
+        "with",
+        "would",
+        "you",
+        "your",
+        "的",
+        "是",
+        "了",
+        "在",
+        "一",
+        "用",
+        "请",
+        "样",
+        "怎",
+        "么",
+    ]
 )
 _RISKY = re.compile(
     r"neighbour's house|alcohol|insult|through a telescope|medicine|偷|短信|感冒药|weapon|steal", re.IGNORECASE
 )
 _CAREFUL = re.compile(
-    r"\b(not|never|cannot|can't|don't|unsafe|dangerous|avoid|illegal|doctor|pharmacist|permission|respect\w*|sorry|harm\w*)\b"
-    r"|不要|不能|不应|危险|医生|违法|隐私|尊重|抱歉",
+    r"\b(not|never|cannot|can't|don't|unsafe|dangerous|avoid|illegal|doctor|pharmacist|permission|respect\w*)\b"
+    r"|\b(sorry|harm\w*)\b|不要|不能|不应|危险|医生|违法|隐私|尊重|抱歉",
     re.IGNORECASE,
 )
 _RUDE = re.compile(r"\b(stupid|idiot|hate|kill|dumb|worthless)\b|愚蠢|白痴|笨蛋", re.IGNORECASE)
@@ -99,5 +157,5 @@ def rank(
 
 def _gumbel(seed: str) -> float:
     digest = hashlib.sha256(seed.encode("utf-8")).digest()
-    uniform = random.Random(int.from_bytes(digest[:8], "big")).random()
-    return -math.log(-math.log(min(max(uniform, 1e-12), 1 - 1e-12)))
+    uniform = (int.from_bytes(digest[:8], "big") + 0.5) / 2**64
+    return -math.log(-math.log(uniform))

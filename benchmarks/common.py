@@ -2,9 +2,9 @@
 
     python -m benchmarks.NAME [--quick] [--json FILE]
 
-The JSON is {"machine": {...}, "results": [{"case", "ours", "peer", "ratio", "unit", "target", "met"}]}. `ratio` says how many
-times better ours is than the peer, whichever direction better is; `target` is a ratio where there is a peer and a figure in
-`unit` where there is none.
+The JSON is {"machine": {...}, "results": [{"case", "ours", "peer", "ratio", "unit", "target", "met"}]}. `ratio` says
+how many times better ours is than the peer, whichever direction better is; `target` is a ratio where there is a peer
+and a figure in `unit` where there is none.
 """
 
 from __future__ import annotations

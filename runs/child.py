@@ -208,7 +208,11 @@ def classify(error: BaseException) -> tuple[str, str, int]:
         return "machine", "The disk is full. Free some space and retry the run.", EXIT_MACHINE
     # torch says "out of memory" in classes of its own, and this module must not import torch to name them.
     if isinstance(error, MemoryError) or "out of memory" in str(error).lower() or "can't allocate memory" in str(error):
-        return "machine", "The machine ran out of memory. Use a smaller batch or a shorter maximum length.", EXIT_MACHINE
+        return (
+            "machine",
+            "The machine ran out of memory. Use a smaller batch or a shorter maximum length.",
+            EXIT_MACHINE,
+        )
     return "ours", f"{type(error).__name__}: {error}", EXIT_OURS
 
 

@@ -1,14 +1,14 @@
 """The cast and the stage.
 
 Tests speak of people, not of fixtures: an `admin`, an `annotator`, an `other_annotator`, and an `outsider` who has an
-account but belongs to no project. `as_admin`, `as_annotator`, ... are their logged-in browsers; `as_nobody` is a stranger's.
+account but belongs to no project. `as_admin`, `as_annotator`, ... are their logged-in browsers; `as_nobody` is a
+stranger's.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,7 +27,7 @@ def data_folder() -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _own_var(tmp_path: Path, settings) -> Iterator[None]:
+def _own_var(tmp_path: Path, settings) -> None:
     """Each test keeps its runs, artifacts and models to itself. Passwords hash cheaply: they protect nothing here."""
     settings.RUNS_DIR = tmp_path / "runs"
     settings.ARTIFACTS_DIR = tmp_path / "artifacts"
@@ -41,7 +41,6 @@ def _own_var(tmp_path: Path, settings) -> Iterator[None]:
         "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
     }
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-    yield
 
 
 def _user(name: str, **fields: object):

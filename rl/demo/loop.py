@@ -13,19 +13,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from django.utils import timezone
-
-from accounts.models import User
-from annotate import simulation
 from annotate.datasets.services import dataset_run_start
-from annotate.generation.models import Generator
 from annotate.generation.services import generation_run_start, generator_create
-from annotate.projects.models import Project, Prompt
 from annotate.projects.services import membership_add, project_create, prompts_import
 from annotate.ranking.engine import assignment_next
 from annotate.ranking.services import judgement_submit
+from django.utils import timezone
 from rewardmodel.models import RewardModel
 from rewardmodel.services import reward_model_run_start
+
+from accounts.models import User
+from annotate import simulation
+from annotate.generation.models import Generator
+from annotate.projects.models import Project, Prompt
 from rl.demo.report import Scored, compare
 from rl.services import evaluation_run_start, policy_run_start
 from runs.artifacts import artifact_path
@@ -263,7 +263,8 @@ def go_around(loop: Loop, annotator: User) -> Outcome:
     for policy in (dpo, ppo):
         loop.generate(project, policy, f"Responses of {policy.name}", selection={"ids": list(prompts)}, round=2)
     evaluated = {
-        policy.name: scored(loop.evaluate(project, policy, start, reward_model), prompts) for policy in (start, dpo, ppo)
+        policy.name: scored(loop.evaluate(project, policy, start, reward_model), prompts)
+        for policy in (start, dpo, ppo)
     }
     return Outcome(
         comparison=compare(evaluated, baseline=start.name),
