@@ -2,8 +2,8 @@
 
 A demonstration and a benchmark need many judgements, and to know what was right. A simulated annotator sees only the
 prompt and the text, as a person would. Its utility is a few plain rules, written here so that everybody can disagree
-with them; its judgement is that utility plus seeded Gumbel noise, which makes its choice between two responses exactly a
-Bradley-Terry choice (Yellott, 1977): P(i over j) = sigmoid((u_i - u_j) / noise).
+with them; its judgement is that utility plus seeded Gumbel noise, which makes its choice between two responses exactly
+a Bradley-Terry choice (Yellott, 1977): P(i over j) = sigmoid((u_i - u_j) / noise).
 
 It stands in for people to exercise the machinery. It says nothing about what people prefer.
 """
@@ -19,69 +19,11 @@ Messages = Sequence[Mapping[str, str]]
 
 _WORD = re.compile(r"[a-z0-9']+|[\u4e00-\u9fff]", re.IGNORECASE)
 _CJK = re.compile(r"[\u4e00-\u9fff]")
-_STOP = frozenset(
-    [
-        "a",
-        "an",
-        "and",
-        "are",
-        "as",
-        "at",
-        "be",
-        "by",
-        "can",
-        "could",
-        "do",
-        "does",
-        "for",
-        "from",
-        "give",
-        "how",
-        "i",
-        "in",
-        "is",
-        "it",
-        "its",
-        "me",
-        "my",
-        "name",
-        "of",
-        "on",
-        "one",
-        "or",
-        "say",
-        "should",
-        "so",
-        "that",
-        "the",
-        "their",
-        "they",
-        "this",
-        "to",
-        "use",
-        "was",
-        "we",
-        "what",
-        "when",
-        "which",
-        "who",
-        "why",
-        "with",
-        "would",
-        "you",
-        "your",
-        "的",
-        "是",
-        "了",
-        "在",
-        "一",
-        "用",
-        "请",
-        "样",
-        "怎",
-        "么",
-    ]
-)
+_STOP_WORDS = """
+a an and are as at be by can could do does for from give how i in is it its me my name of on one or say should so that
+the their they this to use was we what when which who why with would you your 的 是 了 在 一 用 请 样 怎 么
+"""
+_STOP = frozenset(_STOP_WORDS.split())
 _RISKY = re.compile(
     r"neighbour's house|alcohol|insult|through a telescope|medicine|偷|短信|感冒药|weapon|steal", re.IGNORECASE
 )

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, TypeAdapter, field_validator, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, model_validator
 
 from lm.config import Frozen, LoraSettings, Sampling
 
-Weights = dict[str, Annotated[float, Field(ge=0.0, le=100.0)]]
+
+def _some_weight(value: dict[str, float]) -> dict[str, float]:
+    if value and not any(value.values()):
+        raise ValueError("At least one dimension needs a weight above 0.")
+    return value
+
+
+Weights = Annotated[dict[str, Annotated[float, Field(ge=0.0, le=100.0)]], AfterValidator(_some_weight)]
 
 
 class _Policy(Frozen):
@@ -83,13 +90,6 @@ class _Policy(Frozen):
     dtype: Literal["auto", "float32", "bfloat16"] = Field(
         default="auto", title="Precision", description="auto is bfloat16 on a GPU that has it and float32 elsewhere."
     )
-
-    @field_validator("dimension_weights")
-    @classmethod
-    def _some_weight(cls, value: dict[str, float]) -> dict[str, float]:
-        if value and not any(value.values()):
-            raise ValueError("At least one dimension needs a weight above 0.")
-        return value
 
 
 class DPOConfig(_Policy):
@@ -281,7 +281,7 @@ class PPOConfig(_Policy):
             )
         if self.lora.dropout:
             raise ValueError(
-                "PPO needs a LoRA dropout of 0: with dropout, a token's probability would differ from when it was sampled."
+                "PPO needs a LoRA dropout of 0: otherwise a token's probability differs from when it was sampled."
             )
         return self
 
@@ -333,8 +333,6 @@ class EvaluationConfig(Frozen):
     dtype: Literal["auto", "float32", "bfloat16"] = Field(
         default="auto", title="Precision", description="auto is bfloat16 on a GPU that has it and float32 elsewhere."
     )
-
-    _some_weight = field_validator("dimension_weights")(_Policy._some_weight.__func__)
 
 
 PolicyConfig = Annotated[DPOConfig | PPOConfig, Field(discriminator="algorithm")]

@@ -30,7 +30,8 @@ def dpo_loss(gap: Tensor, p: Tensor, margin: Tensor, *, beta: float, label_smoot
         L = -q log sigma(beta h - m) - (1 - q) log sigma(-(beta h - m))
 
     gap: h. p: probability that i is preferred; 1 is plain DPO (Rafailov et al. 2023, eq. 7). margin: m, signed towards
-    i, as in ODPO (Amini et al. 2024). label_smoothing: eps, the share of labels taken to be flipped (cDPO, Mitchell 2023).
+    i, as in ODPO (Amini et al. 2024). label_smoothing: eps, the share of labels taken to be flipped (cDPO, Mitchell
+    2023).
     """
     logit = beta * gap - margin
     q = p * (1.0 - 2.0 * label_smoothing) + label_smoothing
@@ -149,7 +150,7 @@ def ppo_value_loss(new: Tensor, old: Tensor, returns: Tensor, *, clip: float) ->
 
 
 def explained_variance(values: Tensor, returns: Tensor, mask: Tensor) -> float:
-    """`1 - Var(R - V) / Var(R)` over response tokens: 1 is a perfect critic, 0 as good as a constant, NaN if R is one."""
+    """`1 - Var(R - V) / Var(R)` over response tokens: 1 is a perfect critic, 0 no better than a constant, NaN without spread."""
     r, v = returns[mask].double(), values[mask].double()
     spread = r.var(correction=0)
     return float("nan") if spread == 0 else float(1.0 - (r - v).var(correction=0) / spread)
