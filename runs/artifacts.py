@@ -115,6 +115,19 @@ def artifact_discard(*, name: str) -> None:
             storage.delete(f"{name}/{file['path']}")
 
 
+def artifacts_sweep(*, run: Run) -> None:
+    """Remove what was stored for `run` but never recorded, because the transaction around it was rolled back."""
+    storage = storages["artifacts"]
+    kept = set(Artifact.objects.filter(run_id=run.pk).values_list("name", flat=True))
+    try:
+        stored = [f"{kind}/{name}" for kind in storage.listdir("")[0] for name in storage.listdir(kind)[0]]
+    except FileNotFoundError:
+        return
+    for name in stored:
+        if name.split("/")[1].startswith(f"{run.pk}-") and name not in kept:
+            artifact_discard(name=name)
+
+
 def artifact_path(artifact: Artifact) -> Path:
     """A local directory with the complete artifact; fetched from remote storage once and kept.
 

@@ -241,16 +241,12 @@ def runs_reap() -> int:
     return reaped
 
 
-def runs_nudge() -> int:
+def runs_nudge(*, queue: str | None = None) -> int:
     """Nudge for the oldest waiting runs of each queue, whose own messages may be lost. Returns how many."""
     nudged = 0
-    for queue in Run.Queue.values:
-        waiting = Run.objects.filter(
-            Q(not_before=None) | Q(not_before__lte=Now()),
-            state=State.QUEUED,
-            queue=queue,
-        )
+    for name in [queue] if queue else Run.Queue.values:
+        waiting = Run.objects.filter(Q(not_before=None) | Q(not_before__lte=Now()), state=State.QUEUED, queue=name)
         for pk in waiting.order_by("id").values_list("pk", flat=True)[:NUDGED_AT_ONCE]:
-            run_nudge(run_id=pk, queue=queue)
+            run_nudge(run_id=pk, queue=name)
             nudged += 1
     return nudged
