@@ -111,8 +111,8 @@ def _wait_until_ready(url: str, serve: subprocess.Popen[bytes], log: Path) -> No
         if serve.poll() is not None:
             raise CommandError(f"The platform did not start:\n{log.read_text()[-2000:]}")
         with contextlib.suppress(urllib.error.URLError, OSError):
-            with urllib.request.urlopen(f"{url}/readyz", timeout=2):  # noqa: S310 our own http address
-                return
+            urllib.request.urlopen(f"{url}/readyz", timeout=2).close()  # noqa: S310 our own http address
+            return
         time.sleep(0.3)
     raise CommandError(f"The platform was not ready within two minutes; see {log}.")
 
@@ -151,9 +151,8 @@ class _Watch:
 
 def _show(console: Console, outcome: Outcome, loop: Loop, seconds: float, url: str, passwords: dict[str, str]) -> None:
     prompts = outcome.held_out
-    table = Table(
-        title=f"Before and after, on {prompts} held-out prompts · mean and 95 % interval", title_justify="left"
-    )
+    title = f"Before and after, on {prompts} held-out prompts · mean and 95 % interval"
+    table = Table(title=title, title_justify="left")
     table.add_column("policy")
     for label in MEASURES.values():
         table.add_column(label, justify="right")
