@@ -17,6 +17,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -68,19 +69,39 @@ def release(var: Path) -> None:
         os.close(share)
 
 
+def wait_until_stopped(var: Path) -> bool:
+    """After `release`: True when the servers are down, False if others use them."""
+    deadline = time.monotonic() + STOP_SECONDS
+    while running(var) and time.monotonic() < deadline:
+        if _in_use(var):
+            return False
+        time.sleep(0.05)
+    return not running(var)
+
+
 def running(var: Path) -> bool:
     """Whether a keeper holds `var`."""
+    return not _can_lock(var / "run" / "keeper.lock", fcntl.LOCK_SH)
+
+
+def _in_use(var: Path) -> bool:
+    """Whether anybody holds a share. A keeper that has seen the last one go holds the lock itself, exclusively."""
+    path = var / "run" / "users.lock"
+    return not _can_lock(path, fcntl.LOCK_EX) and _can_lock(path, fcntl.LOCK_SH)
+
+
+def _can_lock(path: Path, how: int) -> bool:
     try:
-        descriptor = os.open(var / "run" / "keeper.lock", os.O_RDWR | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
         return True
+    try:
+        fcntl.flock(descriptor, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
     finally:
         os.close(descriptor)
-    return False
+    return True
 
 
 @contextmanager

@@ -1,4 +1,7 @@
-"""`/healthz`: this process answers. `/readyz`: it can do its work, that is, reach the database and the broker."""
+"""`/healthz`: this process answers. `/readyz`: it can do its work, that is, reach the database and the broker.
+
+They are answered by a middleware before anything looks at the Host header: a probe calls by address, not by name.
+"""
 
 from __future__ import annotations
 
@@ -10,18 +13,28 @@ from django.conf import settings
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.views.decorators.cache import never_cache
 
 log = structlog.get_logger(__name__)
 
 
-@never_cache
-def healthz(request: HttpRequest) -> HttpResponse:
+class HealthMiddleware:
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        answer = {"/healthz": healthz, "/readyz": readyz}.get(request.path)
+        if answer is None:
+            return self.get_response(request)
+        response = answer()
+        response["Cache-Control"] = "no-store"
+        return response
+
+
+def healthz() -> HttpResponse:
     return HttpResponse("ok\n", content_type="text/plain")
 
 
-@never_cache
-def readyz(request: HttpRequest) -> JsonResponse:
+def readyz() -> JsonResponse:
     """200 or 503 with what is wrong by name. Details go to the log only: anybody may ask."""
     checks: dict[str, Callable[[], None]] = {"database": _database, "migrations": _migrations, "broker": _broker}
     states: dict[str, str] = {}

@@ -36,7 +36,8 @@ def main(var: Path) -> None:
     try:
         account = Unprivileged.find(var)
         prepare_socket_dir(embedded.socket_dir(var), account)
-        servers = [Postgres(var, account), Valkey(var, account)]
+        wanted = {"DATABASE_URL": Postgres, "REDIS_URL": Valkey}
+        servers = [server(var, account) for url, server in wanted.items() if not os.environ.get(url)]
         for server in servers:
             server.start()
         for server in servers:

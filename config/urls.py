@@ -10,7 +10,7 @@ import annotate.api
 import rewardmodel.api
 import rl.api
 import runs.api
-from config import health, views
+from config import views
 
 router = DefaultRouter()
 router.include_root_view = False
@@ -28,8 +28,6 @@ urlpatterns = [
     path("api/v1/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("api/v1/docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="api-docs"),
     path("api/v1/", include((router.urls, "api"))),
-    path("healthz", health.healthz, name="healthz"),
-    path("readyz", health.readyz, name="readyz"),
 ]
 handler403 = "config.views.forbidden"
 handler404 = "config.views.not_found"
