@@ -85,14 +85,14 @@ class RewardConfig(Frozen):
         ge=2,
         le=131072,
         title="Longest response",
-        description="In tokens. Longer responses lose their end, and are closed with the end-of-turn token all the same.",
+        description="In tokens. Longer responses lose their end, and are closed with the end-of-turn token again.",
     )
     batch_tokens: int = Field(
         default=4096,
         ge=16,
         le=4194304,
         title="Tokens per forward",
-        description="Memory budget: a step is cut into forwards of at most this many tokens. Does not change the result.",
+        description="Memory budget: a step is cut into forwards of at most this many. Does not change the result.",
     )
     schedule: Literal["constant", "linear", "cosine"] = Field(
         default="cosine",

@@ -7,9 +7,11 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from annotate.pairs import Edge, content_hash, edges
+from lm.chat import Chat
+from lm.prefix import Group
 from runs.child import UserError
 
 RANKINGS = "rankings.jsonl"
@@ -44,24 +46,12 @@ class Rankings:
 
 @dataclass(frozen=True)
 class Encoded:
-    """A comparison as tokens. prompt: [P] ids. responses: K lists of ids, each closed with the end-of-turn token."""
+    """A comparison as tokens, and how much of it was cut to fit."""
 
     comparison: Comparison
-    prompt: list[int]
-    responses: list[list[int]]
+    group: Group
     prompt_cut: bool = False
     responses_cut: int = 0
-
-    @property
-    def tokens(self) -> int:
-        return len(self.prompt) + sum(map(len, self.responses))
-
-
-class ChatLike(Protocol):
-    end_id: int
-
-    def fit(self, messages: list[dict[str, str]], max_tokens: int) -> tuple[list[int], bool]: ...
-    def response_ids(self, text: str) -> list[int]: ...
 
 
 def read_rankings(directory: str | Path, dimensions: Sequence[str] = ()) -> Rankings:
@@ -87,22 +77,28 @@ def read_rankings(directory: str | Path, dimensions: Sequence[str] = ()) -> Rank
     return Rankings(chosen, train, test)
 
 
-def encode(
-    comparison: Comparison, chat: ChatLike, *, max_prompt_tokens: int = 1024, max_response_tokens: int = 1024
-) -> Encoded:
+def encode(comparison: Comparison, chat: Chat, *, max_prompt_tokens: int, max_response_tokens: int) -> Encoded:
     """Tokenise a comparison; what is too long is cut, and the cut is counted.
 
-    A prompt loses its oldest turns, a response its end. A cut response is closed with the end-of-turn token again, for
-    its score is read there.
+    A prompt loses its oldest turns, a response its end. Raises UserError if nothing of the prompt fits.
     """
-    prompt, prompt_cut = chat.fit(comparison.prompt, max_prompt_tokens)
-    responses, cut = [], 0
-    for text in comparison.responses:
-        ids = chat.response_ids(text)
-        if len(ids) > max_response_tokens:
-            ids, cut = [*ids[: max_response_tokens - 1], chat.end_id], cut + 1
-        responses.append(ids)
-    return Encoded(comparison, prompt, responses, prompt_cut, cut)
+    try:
+        prompt, prompt_cut = chat.fit(comparison.prompt, max_prompt_tokens)
+    except ValueError as error:
+        raise UserError(f"Comparison {comparison.id}: {error} Raise max_prompt_tokens.") from error
+    whole = [chat.response_ids(text) for text in comparison.responses]
+    responses = [closed(ids, max_response_tokens, chat.end_id) for ids in whole]
+    return Encoded(
+        comparison,
+        Group(prompt, responses),
+        prompt_cut,
+        sum(len(a) > len(b) for a, b in zip(whole, responses, strict=True)),
+    )
+
+
+def closed(ids: list[int], longest: int, end_id: int) -> list[int]:
+    """Response ids cut to `longest` and still ending with the end-of-turn token, where the score is read."""
+    return ids if len(ids) <= longest else [*ids[: longest - 1], end_id]
 
 
 def sha256_of(path: str | Path) -> str:
@@ -158,14 +154,14 @@ class _Draft:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    with open(path, encoding="utf-8") as file:
+    with open(path, "rb") as file:
         for number, text in enumerate(file, start=1):
             if not text.strip():
                 continue
             try:
                 line = json.loads(text)
-            except json.JSONDecodeError as error:
-                raise _bad(path, number, f"is not JSON ({error.msg})", "Every line is one JSON object") from None
+            except ValueError as error:  # not JSON, or not UTF-8
+                raise _bad(path, number, f"is not JSON ({error})", "Every line is one JSON object") from None
             _check_line(line, path, number)
             yield number, line
 
@@ -179,7 +175,12 @@ def _check_line(line: Any, path: Path, number: int) -> None:
     if line["split"] not in ("train", "test"):
         raise _bad(path, number, f"has the split {line['split']!r}", "Use train or test")
     if not _is_conversation(line["prompt"]):
-        raise _bad(path, number, "has no prompt", "A prompt is a list of turns with role and content, the last a user's")
+        raise _bad(
+            path, number, "has no prompt", "A prompt is a list of turns with role and content, the last a user's"
+        )
+    for part in ("responses", "rankings"):
+        if not isinstance(line[part], list):
+            raise _bad(path, number, f"has {part} that are not a list", "Rebuild the dataset version")
     texts = [response.get("text") if isinstance(response, dict) else None for response in line["responses"]]
     if len(texts) < 2:
         raise _bad(path, number, f"has {len(texts)} responses", "A comparison needs at least two")
@@ -193,9 +194,13 @@ def _check_line(line: Any, path: Path, number: int) -> None:
 
 
 def _is_conversation(turns: Any) -> bool:
-    whole = isinstance(turns, list) and turns and all(
-        isinstance(turn, dict) and isinstance(turn.get("role"), str) and isinstance(turn.get("content"), str)
-        for turn in turns
+    whole = (
+        isinstance(turns, list)
+        and turns
+        and all(
+            isinstance(turn, dict) and isinstance(turn.get("role"), str) and isinstance(turn.get("content"), str)
+            for turn in turns
+        )
     )
     return bool(whole) and turns[-1]["role"] == "user"
 

@@ -53,9 +53,9 @@ def plackett_luce(scores: Tensor, rankings: Iterable[Mapping[str, Any]]) -> Tens
 
         L = (1 / sum_r w_r) sum_r w_r (1 / (n_r - 1)) sum_{t=1}^{n_r - 1} [ logsumexp_{u >= t} s_u - s_t ]
 
-    for the n_r responses that ranking r places, in order from the best (Plackett 1975; Luce 1959). Divided by the number
-    of choices, so with two responses it equals Bradley-Terry. A tie is every order of the tied responses, equally
-    likely: the loss is the mean over those orders, exactly, so two tied responses give Bradley-Terry with p = 1/2.
+    for the n_r responses that ranking r places, in order from the best (Plackett 1975; Luce 1959). Divided by the
+    number of choices, so with two responses it equals Bradley-Terry. A tie is every order of the tied responses,
+    equally likely: the loss is the exact mean over those orders, so two tied responses give Bradley-Terry with p = 1/2.
     Unranked responses take no part.
 
     scores: [K]. rankings: {"ranks": [K], "weight"} each, at least one of positive weight that places two responses.
@@ -73,6 +73,14 @@ def plackett_luce(scores: Tensor, rankings: Iterable[Mapping[str, Any]]) -> Tens
     if not weights:
         raise ValueError("No ranking places two responses, so there is nothing to learn from.")
     return total / weights
+
+
+def comparison_weight(edges: Sequence[Edge]) -> float:
+    """How much one comparison counts beside others: the mean weight of its edges.
+
+    A comparison that three annotators judged counts three times one that a single annotator judged, whatever its K.
+    """
+    return sum(edge.weight for edge in edges) / len(edges)
 
 
 def _ordered_choices(scores: Tensor, groups: list[list[int]]) -> Tensor:

@@ -1,0 +1,110 @@
+"""How good a reward model is: accuracy on held-out preferences, its interval, and a baseline that reads nothing."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+
+from annotate.pairs import Edge
+from rewardmodel.training.data import Comparison
+
+Z95 = 1.959964
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A share with its 95% interval. n: pairs counted; prompts: independent prompts that they come from."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+    prompts: int
+
+
+def pair_outcomes(scores: Sequence[float], edges: Iterable[Edge]) -> list[float]:
+    """1 for each edge whose preferred response scores higher, 0 where it scores lower, 1/2 where the scores are equal.
+
+    Edges without a majority (p = 1/2) have no right answer and are left out. scores: K numbers.
+    """
+    outcomes = []
+    for edge in edges:
+        if edge.p == 0.5:
+            continue
+        difference = scores[edge.i] - scores[edge.j]
+        if edge.p < 0.5:
+            difference = -difference
+        outcomes.append(0.5 if difference == 0 else float(difference > 0))
+    return outcomes
+
+
+def clustered_share(outcomes: Iterable[tuple[str, float]]) -> Estimate | None:
+    """Share of right outcomes with a Wilson interval that knows that outcomes come in clusters.
+
+    Pairs of one prompt are right or wrong together, so n pairs carry less evidence than n coin flips. The interval is
+    Wilson's (1927) at the effective size n / deff, where the design effect deff = Var_clustered / Var_binomial (Kish
+    1965) comes from the linearised variance of a ratio over clusters. Where that variance cannot be estimated (all
+    right, all wrong, one cluster), every cluster counts as one observation. None if there is no outcome.
+    """
+    clusters: dict[str, list[float]] = defaultdict(list)
+    for key, outcome in outcomes:
+        clusters[key].append(outcome)
+    n, count = sum(map(len, clusters.values())), len(clusters)
+    if not n:
+        return None
+    share = sum(sum(values) for values in clusters.values()) / n
+    binomial = share * (1 - share) / n
+    if count > 1 and binomial > 0:
+        residuals = (sum(values) - share * len(values) for values in clusters.values())
+        clustered = count / (count - 1) * sum(residual**2 for residual in residuals) / n**2
+        size = n / max(clustered / binomial, 1.0)
+    else:
+        size = float(count)
+    low, high = wilson(share, size)
+    return Estimate(share, low, high, n, count)
+
+
+def wilson(share: float, n: float, z: float = Z95) -> tuple[float, float]:
+    """Wilson's score interval of a share observed over n (possibly effective) trials."""
+    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def accuracy(
+    comparisons: Sequence[Comparison], scores: Sequence[Sequence[Sequence[float]]], dimensions: Sequence[str]
+) -> dict[str, dict[str, float]]:
+    """Accuracy of each dimension that has a preference to get right: {dimension: {value, low, high, n, prompts}}.
+
+    scores: for each comparison, K rows of one score a dimension.
+    """
+    found = {}
+    for column, dimension in enumerate(dimensions):
+        estimate = clustered_share(
+            (comparison.prompt_key, outcome)
+            for comparison, rows in zip(comparisons, scores, strict=True)
+            for outcome in pair_outcomes([row[column] for row in rows], comparison.edges.get(dimension, ()))
+        )
+        if estimate:
+            found[dimension] = asdict(estimate)
+    return found
+
+
+def longer_is_better(comparisons: Sequence[Comparison], dimensions: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Accuracy of preferring the response with more characters: a reward model that reads must beat it."""
+    scores = [[[float(len(text))] * len(dimensions) for text in comparison.responses] for comparison in comparisons]
+    return accuracy(comparisons, scores, dimensions)
+
+
+def moments(
+    scores: Sequence[Sequence[Sequence[float]]], dimensions: Sequence[str]
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Mean and standard deviation of each dimension's scores over all responses."""
+    mean, std = {}, {}
+    for column, dimension in enumerate(dimensions):
+        values = [row[column] for rows in scores for row in rows]
+        mean[dimension] = math.fsum(values) / len(values)
+        std[dimension] = math.sqrt(math.fsum((value - mean[dimension]) ** 2 for value in values) / len(values))
+    return mean, std
