@@ -46,5 +46,5 @@ def interruptible(backbone: nn.Module, stop: Callable[[], bool]) -> Iterator[Non
 
 def _layers(backbone: nn.Module) -> list[nn.Module]:
     """The transformer's blocks: its longest module list."""
-    lists = [module for module in backbone.modules() if isinstance(module, nn.ModuleList)]
-    return list(max(lists, key=lambda modules: len(modules))) if lists else [backbone]
+    lists = [list(module) for module in backbone.modules() if isinstance(module, nn.ModuleList)]
+    return max(lists, key=len, default=[backbone])

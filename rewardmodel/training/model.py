@@ -46,7 +46,7 @@ class RewardNet:
         if self._adapted is not None:
             self._adapted.merge_and_unload()  # replaces the layers in place, so the classifier has the merged ones
             self._adapted = None
-        self.classifier.to(dtype=dtype)
+        nn.Module.to(self.classifier, dtype)
 
     def save(self, directory: str | Path) -> None:
         """Write a directory that AutoModelForSequenceClassification and AutoTokenizer load."""
