@@ -157,13 +157,27 @@ class RunDir:
     def result(self, **values: Any) -> None:
         """Write the summary figures, and with them this process's peak memory. Calling it again replaces them."""
         if self.is_main:
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts in KiB
-            write_json(self.path / RESULT, {**values, "peak_rss_bytes": peak})
+            write_json(self.path / RESULT, {**values, "peak_rss_bytes": _peak_memory()})
 
     def check_stop(self) -> None:
         """Raise `Stopped` if the run was asked to stop: for loops that have nothing to save."""
         if self.stop_requested:
             raise Stopped
+
+
+def _peak_memory() -> int:
+    """Peak resident bytes of this process.
+
+    Not from getrusage where it can be helped: on Linux its peak survives exec and starts with that of our parent.
+    """
+    try:
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 # the process --------------------------------------------------------------------------------------------------------

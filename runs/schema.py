@@ -35,7 +35,7 @@ def config_validated(model: type[Config], values: Mapping[str, Any]) -> Config:
 
 
 def config_fields(model: type[BaseModel], prefix: str = "") -> dict[str, forms.Field]:
-    """One form field for every leaf of `model`, by its dotted name, with title, help, bounds and default of the schema."""
+    """One form field for every leaf of `model`, by its dotted name, as the schema describes it."""
     fields: dict[str, forms.Field] = {}
     for name, info in model.model_fields.items():
         kind = _plain(info.annotation)
@@ -47,7 +47,7 @@ def config_fields(model: type[BaseModel], prefix: str = "") -> dict[str, forms.F
 
 
 def inline_schema(model: type[BaseModel]) -> dict[str, Any]:
-    """The JSON schema of `model` without references, for OpenAPI: `@extend_schema_field(inline_schema(RewardConfig))`."""
+    """The JSON schema of `model` without references, for `extend_schema_field`."""
     schema = model.model_json_schema()
     definitions = schema.pop("$defs", {})
 
