@@ -1,0 +1,8 @@
+from celery import shared_task
+
+from annotate.ranking.engine import leases_expire
+
+
+@shared_task(name="annotate.tasks.expire_leases")
+def expire_leases() -> int:
+    return leases_expire()

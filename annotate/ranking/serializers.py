@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+from rest_framework import serializers
+
+from annotate.ranking.models import Assignment, Judgement
+from annotate.ranking.vocabulary import SKIP_REASONS
+
+
+class MessageSerializer(serializers.Serializer):
+    role = serializers.CharField()
+    content = serializers.CharField()
+
+
+class ShownResponseSerializer(serializers.Serializer):
+    """A response as an annotator may see it: no generator, no sampling."""
+
+    id = serializers.IntegerField()
+    text = serializers.CharField()
+
+
+class ShownDimensionSerializer(serializers.Serializer):
+    key = serializers.CharField()
+    label = serializers.CharField()
+    question = serializers.CharField()
+
+
+class AssignmentSerializer(serializers.ModelSerializer):
+    """One's own assignment with all that is needed to judge it; responses in the order they are to be shown."""
+
+    project = serializers.CharField(source="comparison.project.slug", read_only=True)
+    prompt = MessageSerializer(source="comparison.prompt.messages", many=True, read_only=True)
+    dimensions = ShownDimensionSerializer(source="comparison.project.dimensions.all", many=True, read_only=True)
+    responses = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Assignment
+        fields = [
+            "id",
+            "project",
+            "comparison",
+            "state",
+            "lease_expires_at",
+            "prompt",
+            "dimensions",
+            "responses",
+            "draft",
+        ]
+        read_only_fields = fields
+
+    def get_responses(self, assignment: Assignment) -> list[dict[str, object]]:
+        texts = dict(assignment.comparison.responses.values_list("pk", "text"))
+        return [{"id": pk, "text": texts[pk]} for pk in assignment.display_order]
+
+
+class NextSerializer(serializers.Serializer):
+    project = serializers.SlugField(help_text="The project's slug.")
+
+
+class AnswerSerializer(serializers.Serializer):
+    """Checked in full by the service, whose complaints come back as field errors."""
+
+    rankings = serializers.DictField(
+        child=serializers.DictField(child=serializers.IntegerField()),
+        default=dict,
+        help_text="{dimension: {response id: rank}}; 1 is best, equal is a tie, absent was not placed.",
+    )
+    strengths = serializers.DictField(child=serializers.DictField(child=serializers.IntegerField()), default=dict)
+    all_bad = serializers.ListField(child=serializers.CharField(), default=list)
+    flags = serializers.ListField(child=serializers.JSONField(), default=list)
+    rationale = serializers.CharField(default="", allow_blank=True)
+    seconds_active = serializers.FloatField(default=None, allow_null=True)
+
+
+class SkipSerializer(serializers.Serializer):
+    reason = serializers.ChoiceField(choices=list(SKIP_REASONS))
+    note = serializers.CharField(default="", allow_blank=True)
+
+
+class JudgementSerializer(serializers.ModelSerializer):
+    annotator = serializers.CharField(source="annotator.username", read_only=True)
+    counts = serializers.SerializerMethodField(help_text="False: kept beside the comparison's judgements as an extra.")
+
+    class Meta:
+        model = Judgement
+        fields = [
+            "id",
+            "comparison",
+            "assignment",
+            "annotator",
+            "source",
+            "rankings",
+            "strengths",
+            "all_bad",
+            "flags",
+            "rationale",
+            "seconds_active",
+            "display_order",
+            "is_current",
+            "supersedes",
+            "counts",
+            "created_at",
+        ]
+        read_only_fields = fields
+
+    def get_counts(self, judgement: Judgement) -> bool:
+        return judgement.is_current and (judgement.assignment is None or judgement.assignment.slot is not None)

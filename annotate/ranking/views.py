@@ -1,0 +1,251 @@
+"""The annotator's pages. Whatever is not one's own does not exist: 404."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.core.exceptions import ValidationError
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.template.loader import render_to_string
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from accounts.permissions import admin_required
+from annotate.ranking import selectors
+from annotate.ranking.engine import assignment_ahead, assignment_next
+from annotate.ranking.models import Assignment, Comparison, Judgement
+from annotate.ranking.page import form_read, item_build, to_ids
+from annotate.ranking.sanitise import render_markdown, render_plain
+from annotate.ranking.services import (
+    assignment_skip,
+    assignment_start,
+    draft_save,
+    judgement_submit,
+)
+from annotate.ranking.strings import page_strings
+
+LARGEST_BODY = 256 * 1024
+
+
+# pages ----------------------------------------------------------------------------------------------------------------
+
+
+@never_cache
+@login_required
+@require_GET
+def home(request: HttpRequest) -> HttpResponse:
+    recent = list(selectors.history(request.user)[:5])
+    return render(
+        request,
+        "annotate/ranking/home.html",
+        {"queues": selectors.queues(request.user), "recent": [_line(judgement) for judgement in recent]},
+    )
+
+
+@never_cache
+@login_required
+@require_GET
+def history(request: HttpRequest) -> HttpResponse:
+    page = Paginator(selectors.history(request.user), 50).get_page(request.GET.get("page"))
+    return render(
+        request, "annotate/ranking/history.html", {"page": page, "lines": [_line(judgement) for judgement in page]}
+    )
+
+
+def _line(judgement: Judgement) -> dict[str, Any]:
+    names = selectors.letters(judgement.display_order)
+    labels = {d.key: d.label for d in judgement.comparison.project.dimensions.all()}
+    standings = [(labels.get(key, key), selectors.standing(row, names)) for key, row in judgement.rankings.items()]
+    all_bad = [labels.get(key, key) for key in judgement.all_bad]
+    return {"judgement": judgement, "standings": standings, "all_bad": all_bad}
+
+
+@login_required
+@require_GET
+def guidelines(request: HttpRequest, slug: str) -> HttpResponse:
+    project = selectors.project_for(request.user, slug)
+    return render(
+        request,
+        "annotate/ranking/guidelines.html",
+        {"project": project, "html": render_markdown(project.guidelines)},
+    )
+
+
+@never_cache
+@login_required
+@require_GET
+def next_assignment(request: HttpRequest, slug: str) -> HttpResponse:
+    project = selectors.project_for(request.user, slug)
+    assignment = assignment_next(annotator=request.user, project=project)
+    if assignment is None:
+        return render(
+            request,
+            "annotate/ranking/done.html",
+            {"project": project, "today": selectors.done_today(request.user, project)},
+        )
+    return redirect("annotate:assignment", assignment.pk)
+
+
+@never_cache
+@login_required
+@require_GET
+def undo(request: HttpRequest, slug: str) -> HttpResponse:
+    """Open the last submission again. It counts as it is until something else is submitted in its place."""
+    project = selectors.project_for(request.user, slug)
+    last = selectors.last_submitted(request.user, project)
+    if last is None:
+        messages.info(request, _("You have not submitted anything in this project yet."))
+        return redirect("annotate:home")
+    return redirect("annotate:assignment", last.pk)
+
+
+@never_cache
+@login_required
+@require_http_methods(["GET", "POST"])
+def assignment(request: HttpRequest, pk: int) -> HttpResponse:
+    """The ranking page; its form works without JavaScript."""
+    mine = get_object_or_404(selectors.own_assignments(request.user), pk=pk)
+    if request.method == "GET":
+        assignment_start(assignment=mine)
+        return _ranking_page(request, mine)
+    action = request.POST.get("action", "submit")
+    given = form_read(request.POST, close_gaps=action == "submit")
+    try:
+        if action == "skip":
+            assignment_skip(assignment=mine, reason=request.POST.get("reason", ""), note=request.POST.get("note", ""))
+        elif action == "save":
+            draft_save(assignment=mine, draft=to_ids(mine, given))
+            messages.success(request, _("Saved."))
+            return redirect("annotate:assignment", mine.pk)
+        else:
+            judgement = judgement_submit(assignment=mine, **to_ids(mine, given))
+            if _outcome(judgement, mine) == "extra":
+                messages.info(request, outcome_text("extra"))
+    except ValidationError as error:
+        return _ranking_page(request, mine, given=given, errors=error.messages)
+    return redirect("annotate:next", mine.comparison.project.slug)
+
+
+def _ranking_page(
+    request: HttpRequest, mine: Assignment, *, given: dict[str, Any] | None = None, errors: list[str] | None = None
+) -> HttpResponse:
+    item = item_build(mine, given=given)
+    context = {"item": item, "errors": errors or [], "strings": page_strings(), "user_key": request.user.pk}
+    return render(request, "annotate/ranking/rank.html", context, status=400 if errors else 200)
+
+
+@never_cache
+@admin_required
+@require_GET
+def comparison(request: HttpRequest, pk: int) -> HttpResponse:
+    """Who ranked what; read only, for admins."""
+    found = get_object_or_404(Comparison.objects.select_related("project", "prompt"), pk=pk)
+    members = list(found.members.select_related("response__generator").order_by("position"))
+    judgements = list(selectors.comparison_judgements(found))
+    names = {str(member.response_id): str(member.position + 1) for member in members}
+    dimensions = list(found.project.dimensions.all())
+    rows = [
+        {
+            "judgement": judgement,
+            "standings": [selectors.standing(judgement.rankings.get(d.key, {}), names) for d in dimensions],
+            "all_bad": [d.label for d in dimensions if d.key in judgement.all_bad],
+            "seen": [names.get(str(response), "?") for response in judgement.display_order],
+            "flags": [(flag["flag"], names.get(str(flag.get("response")), "")) for flag in judgement.flags],
+        }
+        for judgement in judgements
+    ]
+    context = {
+        "comparison": found,
+        "turns": [(turn["role"], render_plain(turn["content"])) for turn in found.prompt.messages],
+        "members": [
+            (member.position + 1, member.response, render_markdown(member.response.text)) for member in members
+        ],
+        "dimensions": dimensions,
+        "rows": rows,
+        "assignments": found.assignments.select_related("annotator").order_by("id"),
+    }
+    return render(request, "annotate/ranking/comparison.html", context)
+
+
+# what ranking.js calls ------------------------------------------------------------------------------------------------
+
+
+def json_endpoint(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """POST with a JSON object, from the page: a lost login is said in a status code, not by a page that asks for it."""
+
+    @wraps(view)
+    def wrapper(request: HttpRequest, pk: int) -> HttpResponse:
+        if not request.user.is_authenticated:
+            return JsonResponse({"message": _("You are signed out.")}, status=401)
+        if len(request.body) > LARGEST_BODY:
+            return JsonResponse({"message": _("That is too much text.")}, status=413)
+        mine = get_object_or_404(selectors.own_assignments(request.user), pk=pk)
+        try:
+            data = json.loads(request.body or b"{}")
+            if not isinstance(data, dict):
+                raise ValueError
+            return view(request, mine, data)
+        except ValidationError as error:
+            return JsonResponse({"message": " ".join(error.messages), "errors": error.messages}, status=400)
+        except ValueError:
+            return JsonResponse({"message": _("This is not a JSON object.")}, status=400)
+
+    return never_cache(require_POST(wrapper))
+
+
+@json_endpoint
+def draft(request: HttpRequest, mine: Assignment, data: dict[str, Any]) -> HttpResponse:
+    saved = draft_save(assignment=mine, draft=to_ids(mine, data))
+    return JsonResponse({"state": saved.state})
+
+
+@json_endpoint
+def submit(request: HttpRequest, mine: Assignment, data: dict[str, Any]) -> HttpResponse:
+    given = to_ids(mine, data)
+    fields = ("rankings", "strengths", "all_bad", "flags", "rationale", "seconds_active")
+    judgement = judgement_submit(assignment=mine, **{name: given[name] for name in fields if name in given})
+    outcome = _outcome(judgement, mine)
+    return JsonResponse({"judgement": judgement.pk, "outcome": outcome, "message": outcome_text(outcome)})
+
+
+@json_endpoint
+def skip(request: HttpRequest, mine: Assignment, data: dict[str, Any]) -> HttpResponse:
+    assignment_skip(assignment=mine, reason=str(data.get("reason", "")), note=str(data.get("note", "")))
+    return JsonResponse({"outcome": "skipped", "message": _("Skipped.")})
+
+
+@json_endpoint
+def ahead(request: HttpRequest, mine: Assignment, data: dict[str, Any]) -> HttpResponse:
+    """The next item as HTML, under its own lease. That it is asked for means that `mine` is on screen."""
+    assignment_start(assignment=mine)
+    following = assignment_ahead(assignment=mine)
+    if following is None:
+        return HttpResponse(status=204)
+    item = item_build(selectors.own_assignments(request.user).get(pk=following.pk))
+    html = render_to_string("annotate/ranking/_item.html", {"item": item}, request=request)
+    return JsonResponse({"id": following.pk, "url": item.url, "html": html})
+
+
+def _outcome(judgement: Judgement, assignment: Assignment) -> str:
+    taken = Assignment.objects.only("slot").get(pk=assignment.pk).slot
+    if taken is None:
+        return "extra"
+    return "revised" if judgement.supersedes_id else "accepted"
+
+
+def outcome_text(outcome: str) -> str:
+    return {
+        "accepted": _("Submitted."),
+        "revised": _("Submitted; it replaces your earlier answer."),
+        "extra": _(
+            "Your lease had run out and others have judged this one, so your answer is kept as an extra judgement."
+        ),
+    }[outcome]
