@@ -92,10 +92,35 @@ def accuracy(
     return found
 
 
-def longer_is_better(comparisons: Sequence[Comparison], dimensions: Sequence[str]) -> dict[str, dict[str, float]]:
-    """Accuracy of preferring the response with more characters: a reward model that reads must beat it."""
-    scores = [[[float(len(text))] * len(dimensions) for text in comparison.responses] for comparison in comparisons]
-    return accuracy(comparisons, scores, dimensions)
+def by_length(comparisons: Sequence[Comparison], dimensions: Sequence[str]) -> list[list[list[float]]]:
+    """The baseline that prefers the longer response, as scores: the number of characters."""
+    return [[[float(len(text))] * len(dimensions) for text in comparison.responses] for comparison in comparisons]
+
+
+def head_to_head(
+    comparisons: Sequence[Comparison],
+    ours: Sequence[Sequence[Sequence[float]]],
+    theirs: Sequence[Sequence[Sequence[float]]],
+    dimensions: Sequence[str],
+) -> dict[str, dict[str, float]]:
+    """Of the prompts on which one of two scorers is right more often, the share on which ours is, with its interval.
+
+    A sign test by prompt: an interval above one half says that ours is better, and says it also where both
+    accuracies' own intervals overlap, since both are measured on the same pairs.
+    """
+    found = {}
+    for column, dimension in enumerate(dimensions):
+        lead: dict[str, float] = defaultdict(float)
+        for comparison, a, b in zip(comparisons, ours, theirs, strict=True):
+            edges = comparison.edges.get(dimension, ())
+            right, wrong = (sum(pair_outcomes([row[column] for row in rows], edges)) for rows in (a, b))
+            lead[comparison.prompt_key] += right - wrong
+        wins, losses = sum(value > 0 for value in lead.values()), sum(value < 0 for value in lead.values())
+        if wins + losses:
+            share = wins / (wins + losses)
+            low, high = wilson(share, wins + losses)
+            found[dimension] = {"value": share, "low": low, "high": high, "n": wins + losses}
+    return found
 
 
 def moments(

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from rewardmodel.training.config import RewardConfig
 from rewardmodel.training.data import RANKINGS, Comparison, Encoded, Rankings, encode, read_rankings, sha256_of
-from rewardmodel.training.evaluate import accuracy, longer_is_better, moments
+from rewardmodel.training.evaluate import accuracy, by_length, head_to_head, moments
 from rewardmodel.training.model import new_reward_net, saved_dtype
 from rewardmodel.training.scoring import CARD, Scorer, load_scorer
 from rewardmodel.training.train import Trainer, mean_loss, shuffled
@@ -86,10 +86,12 @@ def _measure(
         return mean_loss([torch.tensor(rows) for rows in scores], comparisons, dimensions, config)
 
     held_out = accuracy(rankings.test, test_scores, dimensions)
+    lengths = by_length(rankings.test, dimensions)
     run.result(
         accuracy=held_out,
         train_accuracy=accuracy(chosen, train_scores, dimensions),
-        baseline_longer=longer_is_better(rankings.test, dimensions),
+        baseline_longer=accuracy(rankings.test, lengths, dimensions),
+        better_than_longer=head_to_head(rankings.test, test_scores, lengths, dimensions),
         interval="95% Wilson interval at the effective sample size, pairs clustered by prompt",
         loss=loss(test_scores, rankings.test),
         train_loss=loss(train_scores, chosen),

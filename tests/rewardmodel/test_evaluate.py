@@ -77,7 +77,8 @@ def test_the_interval_covers_the_truth_when_pairs_of_a_prompt_go_together():
 
 def test_longer_is_better_counts_characters():
     rows = [comparison("a", ["long answer", "short"], [1, 2]), comparison("b", ["x", "xxxx"], [1, 2])]
-    found = evaluate.longer_is_better(rows, ["helpfulness", "harmlessness"])
+    lengths = evaluate.by_length(rows, ["helpfulness", "harmlessness"])
+    found = evaluate.accuracy(rows, lengths, ["helpfulness", "harmlessness"])
     assert found["helpfulness"]["value"] == 0.5
     assert "harmlessness" not in found
 
@@ -88,6 +89,20 @@ def test_accuracy_reads_each_dimension_from_its_own_column():
     found = evaluate.accuracy(rows, scores, ["helpfulness", "harmlessness"])
     assert found["helpfulness"]["value"] == 1.0
     assert found["harmlessness"]["value"] == 0.0
+
+
+def test_two_scorers_are_compared_by_the_prompts_on_which_they_differ():
+    rows = [comparison(prompt, ["x", "y"], [1, 2]) for prompt in "abcde"]
+    right, wrong = [[1.0], [0.0]], [[0.0], [1.0]]
+    ours, theirs = [right, right, right, wrong, right], [wrong, wrong, wrong, right, right]
+    found = evaluate.head_to_head(rows, ours, theirs, ["helpfulness"])["helpfulness"]
+    assert (found["value"], found["n"]) == (0.75, 4)
+    assert (found["low"], found["high"]) == pytest.approx(evaluate.wilson(0.75, 4))
+
+
+def test_scorers_that_never_differ_have_nothing_between_them():
+    rows = [comparison("a", ["x", "y"], [1, 2])]
+    assert evaluate.head_to_head(rows, [[[1.0], [0.0]]], [[[2.0], [1.0]]], ["helpfulness"]) == {}
 
 
 def test_moments_are_over_all_responses_of_all_comparisons():

@@ -1,0 +1,54 @@
+"""How a reward-model run is carried out."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+
+from rewardmodel.models import RewardModelRun
+from rewardmodel.services import KIND, reward_model_create
+from runs.artifacts import artifact_path
+from runs.kinds import RunKind
+from runs.models import Run
+
+
+class RewardModelKind(RunKind):
+    kind = KIND
+    label = "reward model"
+    model = RewardModelRun
+    queue = Run.Queue.GPU
+    artifact_kind = KIND
+
+    def prepare(self, run: RewardModelRun, run_dir: Path) -> dict[str, Any]:  # type: ignore[override]
+        version, generator = run.dataset_version, run.generator
+        return {
+            "dataset": str(artifact_path(version.artifact)),
+            "dataset_sha256": version.sha256,
+            "model": generator.model,
+            "adapter": str(artifact_path(generator.adapter)) if generator.adapter else None,
+            "models_dir": str(settings.MODELS_DIR),
+        }
+
+    def command(self, run: Run, run_dir: Path) -> list[str]:
+        return [sys.executable, "-m", "rewardmodel.training", str(run_dir)]
+
+    def lineage(self, run: RewardModelRun) -> dict[str, Any]:  # type: ignore[override]
+        version, generator = run.dataset_version, run.generator
+        return {
+            "dataset": {"name": str(version), "sha256": version.sha256},
+            "start": {
+                "generator": generator.name,
+                "model": generator.model,
+                "adapter_sha256": generator.adapter.sha256 if generator.adapter else None,
+            },
+        }
+
+    def finish(self, run: RewardModelRun, run_dir: Path, result: dict[str, Any]) -> None:  # type: ignore[override]
+        reward_model_create(run=run, result=result)
+
+    def detail_url(self, run: Run) -> str | None:
+        reward_model = getattr(run, "reward_model", None)
+        return reward_model.get_absolute_url() if reward_model else None

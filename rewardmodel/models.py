@@ -1,0 +1,69 @@
+"""Reward-model runs and the reward models they leave."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import models
+from django.urls import reverse
+
+from annotate.models import DatasetVersion, Generator
+from runs.models import Artifact, Run
+
+
+class RewardModelRun(Run):
+    """Train a reward model on a dataset version. Its config is rewardmodel.training.config.RewardConfig."""
+
+    dataset_version = models.ForeignKey(DatasetVersion, on_delete=models.PROTECT, related_name="reward_model_runs")
+    generator = models.ForeignKey(
+        Generator,
+        on_delete=models.PROTECT,
+        related_name="reward_model_runs",
+        help_text="The policy whose weights the reward model starts from.",
+    )
+
+
+class RewardModel(models.Model):
+    """A trained reward model: one score a dimension for a response to a prompt."""
+
+    name = models.CharField(max_length=220, unique=True)
+    run = models.OneToOneField(RewardModelRun, on_delete=models.PROTECT, related_name="reward_model")
+    artifact = models.ForeignKey(Artifact, on_delete=models.PROTECT, related_name="reward_models")
+    dimensions = models.JSONField(help_text="names of the scores, in order")
+    metrics = models.JSONField(default=dict, help_text="the result of its run: accuracy with interval and the like")
+    base_model = models.CharField(max_length=500)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def get_absolute_url(self) -> str:
+        return reverse("rewardmodel:detail", args=[self.pk])
+
+    @property
+    def accuracies(self) -> list[dict[str, Any]]:
+        """One row a dimension: held-out accuracy, that of choosing the longer response, and which is better."""
+        return [
+            {
+                "dimension": dimension,
+                "accuracy": self.metrics.get("accuracy", {}).get(dimension),
+                "train": self.metrics.get("train_accuracy", {}).get(dimension),
+                "longer": self.metrics.get("baseline_longer", {}).get(dimension),
+                "duel": self.metrics.get("better_than_longer", {}).get(dimension),
+                "verdict": _verdict(self.metrics.get("better_than_longer", {}).get(dimension)),
+                "mean": self.metrics.get("score_mean", {}).get(dimension),
+                "std": self.metrics.get("score_std", {}).get(dimension),
+            }
+            for dimension in self.dimensions
+        ]
+
+
+def _verdict(duel: dict[str, float] | None) -> str:
+    if duel is None:
+        return "unknown"
+    if duel["low"] > 0.5:
+        return "better"
+    return "worse" if duel["high"] < 0.5 else "open"

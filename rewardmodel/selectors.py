@@ -1,0 +1,27 @@
+"""What can be asked about reward models."""
+
+from __future__ import annotations
+
+from django.db.models import QuerySet
+
+from annotate.models import DatasetVersion
+from rewardmodel.models import RewardModel, RewardModelRun
+
+
+def dataset_dimensions(version: DatasetVersion) -> list[str]:
+    """The dimensions that a dataset version has rankings for."""
+    return sorted(version.counts.get("dimensions", ()))
+
+
+def reward_models() -> QuerySet[RewardModel]:
+    """All reward models with what a list shows of them, the newest first."""
+    return RewardModel.objects.select_related(
+        "run__dataset_version__project", "run__generator", "run__created_by", "artifact"
+    )
+
+
+def reward_model_runs() -> QuerySet[RewardModelRun]:
+    """All runs, whatever their state, with what a list shows of them, the newest first."""
+    return RewardModelRun.objects.select_related(
+        "dataset_version__project", "generator", "created_by", "reward_model"
+    ).order_by("-pk")

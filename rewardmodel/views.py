@@ -1,0 +1,61 @@
+"""Pages about reward models, for admins."""
+
+from __future__ import annotations
+
+from django.core.exceptions import ValidationError
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+
+from accounts.models import User
+from accounts.permissions import admin_required
+from annotate.models import DatasetVersion
+from rewardmodel.forms import RewardModelRunForm
+from rewardmodel.selectors import reward_model_runs, reward_models
+from rewardmodel.services import reward_model_run_start
+
+PAGE = 50
+
+
+@admin_required
+def run_list(request: HttpRequest) -> HttpResponse:
+    """Every reward-model run, the newest first, and what came of it."""
+    page = Paginator(reward_model_runs(), PAGE).get_page(request.GET.get("page"))
+    context = {"page": page, "has_datasets": DatasetVersion.objects.exists()}
+    return render(request, "rewardmodel/list.html", context)
+
+
+@admin_required
+def run_start(request: HttpRequest) -> HttpResponse:
+    """The form that starts a run. `?dataset_version=` and `?generator=` fill it in."""
+    initial = {name: request.GET[name] for name in ("dataset_version", "generator") if name in request.GET}
+    form = RewardModelRunForm(request.POST or None, initial=initial)
+    if request.method == "POST" and form.is_valid():
+        assert isinstance(request.user, User)
+        try:
+            run = reward_model_run_start(
+                dataset_version=form.cleaned_data["dataset_version"],
+                generator=form.cleaned_data["generator"],
+                config=form.cleaned_data["config"],
+                title=form.cleaned_data["title"],
+                user=request.user,
+            )
+        except ValidationError as error:
+            form.add_service_errors(error)
+        else:
+            return redirect(run)
+    return render(request, "rewardmodel/start.html", {"form": form}, status=422 if form.errors else 200)
+
+
+@admin_required
+def detail(request: HttpRequest, pk: int) -> HttpResponse:
+    """One reward model: how good it is, where it comes from, how to use it."""
+    reward_model = get_object_or_404(reward_models(), pk=pk)
+    context = {
+        "reward_model": reward_model,
+        "run": reward_model.run,
+        "version": reward_model.run.dataset_version,
+        "generator": reward_model.run.generator,
+        "artifact": reward_model.artifact,
+    }
+    return render(request, "rewardmodel/detail.html", context)
