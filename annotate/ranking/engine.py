@@ -1,11 +1,11 @@
 """Who ranks what next. PostgreSQL arbitrates: row locks, two unique constraints, no counters.
 
-A comparison has `overlap` slots. An assignment that is active or submitted sits on one, and a partial unique constraint keeps
-two from sitting on the same, so a comparison cannot get more than its overlap whatever races with whatever.
+A comparison has `overlap` slots. An assignment that is active or submitted sits on one, and a partial unique constraint
+keeps two from sitting on the same, so a comparison cannot get more than its overlap whatever races with whatever.
 
-Locks are taken in one order, so that nothing deadlocks: the annotator's membership (only to hand out: it makes the two tabs of
-one person take turns), then one comparison, then assignments of that comparison. All of them leave foreign keys alone
-(FOR NO KEY UPDATE), and no transaction holds two comparisons.
+Locks are taken in one order, so that nothing deadlocks: the annotator's membership (only to hand out: it makes the two
+tabs of one person take turns), then one comparison, then assignments of that comparison. All of them leave foreign keys
+alone (FOR NO KEY UPDATE), and no transaction holds two comparisons.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ TRIES = 100
 
 
 def assignment_next(*, annotator: User, project: Project) -> Assignment | None:
-    """What this annotator should rank now: what they already hold, else a new lease; None when nothing is left for them."""
+    """What this annotator should rank now: what they already hold, else a new lease; None when nothing is left."""
     return _hand_out(annotator, project, after=None)
 
 
@@ -111,8 +111,8 @@ def _renew(assignment: Assignment, project: Project) -> bool:
 def _first_open(annotator: User, project: Project) -> Comparison | None:
     """Lock and return the next comparison, of another prompt than the last one if there is any.
 
-    Locked rows are skipped: somebody is being served there. Only when nothing else is left is it worth waiting for them,
-    or the last places of a project would seem to be gone while they are merely busy.
+    Locked rows are skipped: somebody is being served there. Only when nothing else is left is it worth waiting for
+    them, or the last places of a project would seem to be gone while they are merely busy.
     """
     candidates = open_for(annotator, project)
     last = (
@@ -161,8 +161,8 @@ def comparison_lock(comparison_id: int) -> Comparison:
 def settle(comparison: Comparison) -> None:
     """Bring the places of a locked comparison up to date.
 
-    Lapsed leases are returned; a late judgement that found no place takes one that has become free; and the comparison is
-    closed when it has as many judgements as it needs.
+    Lapsed leases are returned; a late judgement that found no place takes one that has become free; and the comparison
+    is closed when it has as many judgements as it needs.
     """
     now = timezone.now()
     seats = comparison.assignments

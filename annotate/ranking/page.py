@@ -1,7 +1,7 @@
 """The ranking page's view of an assignment: letters for responses, rendered text, and what was placed before.
 
-Neither a generator's name nor a response's id reaches the page: ids count upwards in the order in which things were generated,
-and an attentive annotator would learn to read them.
+Neither a generator's name nor a response's id reaches the page: ids count upwards in the order in which things were
+generated, and an attentive annotator would learn to read them.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from annotate.ranking.answer import Answer, AnswerError
 from annotate.ranking.engine import comparison_lock, lease_regain, settle
-from annotate.ranking.models import Assignment, Comparison, Judgement
+from annotate.ranking.models import Assignment, Judgement
 from annotate.ranking.vocabulary import SKIP_REASONS
 
 State = Assignment.State
@@ -25,8 +25,8 @@ LONGEST_SITTING = 24 * 3600.0  # seconds
 def draft_save(*, assignment: Assignment, draft: Mapping[str, Any]) -> Assignment:
     """Keep unfinished work and extend the lease. Returns the assignment as it is now.
 
-    `draft` has the fields of an answer, may be incomplete, and may carry `seconds_active`, `step` and `revises` (the id of
-    the judgement it is to replace). A draft that arrives after the submission it led to is ignored.
+    `draft` has the fields of an answer, may be incomplete, and may carry `seconds_active`, `step` and `revises` (the
+    id of the judgement it is to replace). A draft that arrives after the submission it led to is ignored.
     """
     answer = answer_read(assignment, draft, complete=False)
     content = answer.json() | {
@@ -144,7 +144,7 @@ def assignment_start(*, assignment: Assignment) -> None:
 
 
 def answer_read(assignment: Assignment, data: Mapping[str, Any], *, complete: bool = True) -> Answer:
-    """The answer in `data`, checked against the assignment's own dimensions and responses; ValidationError if not right."""
+    """The answer in `data`, checked against the assignment's dimensions and responses; ValidationError if not right."""
     dimensions = {d.key: d.label for d in assignment.comparison.project.dimensions.all()}
     try:
         return Answer.read(data, dimensions=dimensions, responses=assignment.display_order, complete=complete)
