@@ -1,0 +1,225 @@
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.core.exceptions import ValidationError
+from django.utils import timezone
+
+from annotate.ranking.engine import assignment_next, leases_expire
+from annotate.ranking.models import Assignment, Comparison, Judgement
+from annotate.ranking.services import (
+    assignment_skip,
+    draft_save,
+    judgement_submit,
+    judgement_undo,
+)
+from tests.annotate.ranking.desk import in_shown_order, make_comparison, make_project
+
+State = Assignment.State
+
+
+@pytest.fixture
+def project(annotator, other_annotator):
+    return make_project(annotator, other_annotator)
+
+
+@pytest.fixture
+def desk(project, annotator):
+    make_comparison(project)
+    return assignment_next(annotator=annotator, project=project)
+
+
+def lose_to(project, other, assignment):
+    """The lease lapses and somebody else gets the place."""
+    Assignment.objects.filter(pk=assignment.pk).update(lease_expires_at=timezone.now() - timedelta(seconds=1))
+    return assignment_next(annotator=other, project=project)
+
+
+def test_a_submission_is_kept_as_it_was_said_and_closes_the_comparison(desk):
+    first, second, third, _ = (str(pk) for pk in desk.display_order)
+    rankings = {"helpfulness": {first: 2, second: 1, third: 2}, "harmlessness": {first: 1, second: 2}}
+    judgement = judgement_submit(
+        assignment=desk,
+        rankings=rankings,
+        strengths={"helpfulness": {second: 3}},
+        flags=[{"flag": "refuses", "response": third}, {"flag": "unclear"}],
+        rationale="  Second is right. ",
+        seconds_active=0.0,
+    )
+    judgement.refresh_from_db()
+    assert judgement.rankings == rankings
+    assert judgement.strengths == {"helpfulness": {second: 3}}
+    assert judgement.flags == [{"flag": "unclear"}, {"flag": "refuses", "response": third}]
+    assert judgement.rationale == "Second is right."
+    assert judgement.display_order == desk.display_order
+    assert judgement.source == "human"
+    desk.refresh_from_db()
+    assert (desk.state, desk.slot) == (State.SUBMITTED, 0)
+    assert desk.comparison.__class__.objects.get().is_closed
+
+
+def test_a_comparison_stays_open_until_it_has_all_its_judgements(annotator, other_annotator):
+    project = make_project(annotator, other_annotator, overlap=2)
+    make_comparison(project)
+    for person, closed in ((annotator, False), (other_annotator, True)):
+        assignment = assignment_next(annotator=person, project=project)
+        judgement_submit(assignment=assignment, rankings=in_shown_order(assignment, 1, 2))
+        assert Comparison.objects.get().is_closed is closed
+
+
+def test_submitting_twice_is_submitting_once(desk):
+    once = judgement_submit(assignment=desk, rankings=in_shown_order(desk, 1, 2, 2))
+    twice = judgement_submit(assignment=desk, rankings=in_shown_order(desk, 1, 2, 2))
+    assert once == twice
+    assert Judgement.objects.count() == 1
+
+
+def test_another_answer_supersedes_and_overwrites_nothing(desk):
+    before = judgement_submit(assignment=desk, rankings=in_shown_order(desk, 1, 2))
+    after = judgement_submit(assignment=desk, rankings=in_shown_order(desk, 2, 1))
+    before.refresh_from_db()
+    assert not before.is_current and before.rankings == in_shown_order(desk, 1, 2)
+    assert after.is_current and after.supersedes == before
+    assert Assignment.objects.get().slot == 0
+
+
+@pytest.mark.parametrize(
+    ("ranks", "complaint"),
+    [
+        ((), "Helpfulness: place at least two responses, or say that all are bad."),
+        ((1,), "Helpfulness: place at least two responses, or say that all are bad."),
+        ((1, 3), "Helpfulness: ranks must be 1, 2, 3, … without gaps; equal ranks are ties."),
+        ((0, 1, 2), "Helpfulness: 0 is not a whole number from 1 to 4."),
+        ((1, 5), "Helpfulness: 5 is not a whole number from 1 to 4."),
+        ((1, "2"), "Helpfulness: '2' is not a whole number from 1 to 4."),
+        ((1, True), "Helpfulness: True is not a whole number from 1 to 4."),
+    ],
+)
+def test_a_ranking_that_is_not_one_is_refused_whole(desk, ranks, complaint):
+    with pytest.raises(ValidationError) as refused:
+        judgement_submit(assignment=desk, rankings=in_shown_order(desk, *ranks))
+    assert complaint in refused.value.message_dict["rankings"]
+    assert not Judgement.objects.exists()
+    assert Assignment.objects.get().state == State.ACTIVE
+
+
+def test_every_dimension_must_be_answered(desk):
+    rankings = in_shown_order(desk, 1, 2)
+    del rankings["harmlessness"]
+    with pytest.raises(ValidationError, match="Harmlessness: place at least two"):
+        judgement_submit(assignment=desk, rankings=rankings)
+    judgement = judgement_submit(assignment=desk, rankings=rankings, all_bad=["harmlessness"])
+    assert judgement.all_bad == ["harmlessness"]
+
+
+def test_what_was_not_placed_is_absent(desk):
+    judgement = judgement_submit(assignment=desk, rankings=in_shown_order(desk, 1, None, 1, None))
+    shown = [str(pk) for pk in desk.display_order]
+    assert judgement.rankings["helpfulness"] == {shown[0]: 1, shown[2]: 1}
+
+
+def test_responses_and_dimensions_of_elsewhere_are_refused(project, desk):
+    elsewhere = make_comparison(project, "elsewhere").members.first().response_id
+    with pytest.raises(ValidationError, match=f"response {elsewhere} is not in this comparison"):
+        judgement_submit(assignment=desk, rankings={"helpfulness": {desk.display_order[0]: 1, elsewhere: 2}})
+    with pytest.raises(ValidationError, match="“beauty” is not a dimension of this project"):
+        judgement_submit(assignment=desk, rankings=in_shown_order(desk, 1, 2) | {"beauty": {}})
+
+
+def test_a_strength_needs_something_below_it(desk):
+    best, worst = (str(pk) for pk in desk.display_order[:2])
+    with pytest.raises(ValidationError, match="another one below it"):
+        judgement_submit(
+            assignment=desk, rankings=in_shown_order(desk, 1, 2), strengths={"helpfulness": {worst: 1}}
+        )
+    judgement_submit(assignment=desk, rankings=in_shown_order(desk, 1, 2), strengths={"helpfulness": {best: 1}})
+
+
+def test_a_late_submission_is_taken_while_there_is_a_place(desk):
+    Assignment.objects.update(lease_expires_at=timezone.now() - timedelta(hours=1))
+    leases_expire()
+    judgement = judgement_submit(assignment=desk, rankings=in_shown_order(desk, 1, 2))
+    assert judgement.assignment.slot == 0
+
+
+def test_a_late_submission_without_a_place_is_kept_beside_the_others(project, desk, other_annotator):
+    theirs = lose_to(project, other_annotator, desk)
+    judgement_submit(assignment=theirs, rankings=in_shown_order(theirs, 1, 2))
+    extra = judgement_submit(assignment=desk, rankings=in_shown_order(desk, 2, 1))
+    assert extra.is_current and extra.assignment.slot is None
+    assert Assignment.objects.filter(state=State.SUBMITTED, slot__isnull=False).count() == 1
+
+
+def test_a_late_judgement_takes_the_place_when_it_becomes_free(project, desk, other_annotator):
+    theirs = lose_to(project, other_annotator, desk)
+    assert judgement_submit(assignment=desk, rankings=in_shown_order(desk, 2, 1)).assignment.slot is None
+    assignment_skip(assignment=theirs, reason="expertise")
+    desk.refresh_from_db()
+    assert desk.slot == 0
+    assert Comparison.objects.get().is_closed
+
+
+def test_a_draft_is_kept_and_extends_the_lease(desk):
+    before = desk.lease_expires_at
+    first, second = (str(pk) for pk in desk.display_order[:2])
+    saved = draft_save(assignment=desk, draft={"rankings": {"helpfulness": {first: 1, second: 3}}, "step": "helpfulness"})
+    assert saved.draft["rankings"] == {"helpfulness": {first: 1, second: 3}}
+    assert saved.draft["step"] == "helpfulness"
+    assert saved.lease_expires_at > before
+
+
+def test_a_draft_of_a_lapsed_lease_is_kept_either_way(project, desk, other_annotator):
+    Assignment.objects.update(lease_expires_at=timezone.now() - timedelta(seconds=1))
+    leases_expire()
+    assert draft_save(assignment=desk, draft={"rationale": "a"}).state == State.ACTIVE
+    lose_to(project, other_annotator, desk)
+    lost = draft_save(assignment=desk, draft={"rationale": "b"})
+    assert (lost.state, lost.draft["rationale"]) == (State.RELEASED, "b")
+
+
+def test_a_draft_that_arrives_after_its_submission_is_ignored(desk):
+    judgement = judgement_submit(assignment=desk, rankings=in_shown_order(desk, 1, 2))
+    assert draft_save(assignment=desk, draft={"rationale": "late"}).draft == {}
+    assert draft_save(assignment=desk, draft={"rationale": "new", "revises": judgement.pk}).draft["rationale"] == "new"
+
+
+def test_what_was_taken_back_no_longer_counts_but_stays_on_record(desk):
+    judgement = judgement_submit(assignment=desk, rankings=in_shown_order(desk, 1, 2))
+    again = judgement_undo(assignment=desk)
+    judgement.refresh_from_db()
+    assert not judgement.is_current
+    assert (again.state, again.slot) == (State.ACTIVE, 0)
+    assert again.draft["rankings"] == judgement.rankings
+    assert not Comparison.objects.get().is_closed
+    assert judgement_submit(assignment=again, rankings=in_shown_order(desk, 2, 1)).supersedes == judgement
+    assert Comparison.objects.get().is_closed
+
+
+def test_skipping_needs_a_reason_that_is_kept(desk):
+    with pytest.raises(ValidationError):
+        assignment_skip(assignment=desk, reason="")
+    assignment_skip(assignment=desk, reason="other", note="twice the same")
+    desk.refresh_from_db()
+    assert (desk.state, desk.skip_reason) == (State.SKIPPED, "other: twice the same")
+
+
+def test_skipping_what_was_submitted_takes_it_back(desk):
+    judgement_submit(assignment=desk, rankings=in_shown_order(desk, 1, 2))
+    assignment_skip(assignment=desk, reason="language")
+    assert not Judgement.objects.get().is_current
+    assert not Comparison.objects.get().is_closed
+    assert Assignment.objects.get().slot is None
+
+
+def test_time_on_task_is_never_longer_than_the_assignment_exists(desk):
+    judgement = judgement_submit(assignment=desk, rankings=in_shown_order(desk, 1, 2), seconds_active=9999)
+    assert judgement.seconds_active < 60
+
+
+def test_a_simulated_annotator_is_labelled_as_such(project, annotator):
+    annotator.kind = "simulated"
+    annotator.save()
+    make_comparison(project)
+    assignment = assignment_next(annotator=annotator, project=project)
+    assert judgement_submit(assignment=assignment, rankings=in_shown_order(assignment, 1, 2)).source == "simulated"
