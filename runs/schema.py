@@ -34,15 +34,20 @@ def config_validated(model: type[Config], values: Mapping[str, Any]) -> Config:
         raise ValidationError(found) from error
 
 
-def config_fields(model: type[BaseModel], prefix: str = "") -> dict[str, forms.Field]:
-    """One form field for every leaf of `model`, by its dotted name, as the schema describes it."""
+def config_fields(model: type[BaseModel], prefix: str = "", group: str = "") -> dict[str, forms.Field]:
+    """One form field for every leaf of `model`, by its dotted name, as the schema describes it.
+
+    Leaves of a nested model are labelled with the title of their group: `LoRA rank`.
+    """
     fields: dict[str, forms.Field] = {}
     for name, info in model.model_fields.items():
         kind = _plain(info.annotation)
         if isinstance(kind, type) and issubclass(kind, BaseModel):
-            fields |= config_fields(kind, f"{prefix}{name}.")
+            fields |= config_fields(kind, f"{prefix}{name}.", info.title or name)
         else:
-            fields[prefix + name] = _field(info, kind)
+            fields[prefix + name] = field = _field(info, kind)
+            if group:
+                field.label = f"{group} {str(field.label or name).lower()}"
     return fields
 
 
@@ -139,6 +144,8 @@ class WordsField(forms.CharField):
 
 def _field(info: FieldInfo, kind: Any) -> forms.Field:
     default = info.get_default(call_default_factory=True) if not info.is_required() else None
+    if isinstance(default, float) and default.is_integer():
+        default = int(default)  # 32 and not 32.0
     common: dict[str, Any] = {
         "label": info.title,
         "help_text": info.description or "",
@@ -153,7 +160,7 @@ def _field(info: FieldInfo, kind: Any) -> forms.Field:
         attributes = {"step": "any"} if kind is float else {}
         return field(**common, **bounds, widget=forms.NumberInput(attrs=attributes))
     if typing.get_origin(kind) is Literal:
-        choices = [(value, str(value).replace("_", " ")) for value in typing.get_args(kind)]
+        choices = [(value, str(value)) for value in typing.get_args(kind)]
         return forms.ChoiceField(**common, choices=choices)
     if typing.get_origin(kind) in (list, tuple):
         return WordsField(**common)

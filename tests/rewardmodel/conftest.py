@@ -51,22 +51,35 @@ def endpoint(db):
 
 
 @pytest.fixture
-def version(db, dataset_of_two):
-    """A built dataset version with helpfulness and harmlessness."""
+def make_version(db):
+    """`make_version(directory)`: a dataset directory as a built dataset version."""
     from django.utils import timezone
 
     from annotate.models import DatasetRun, DatasetVersion, Project
     from runs.artifacts import artifact_publish
 
-    project = Project.objects.create(name="First", slug="first")
-    run = DatasetRun.objects.create(
-        kind="dataset", title="First dataset", state="succeeded", finished_at=timezone.now(), project=project
-    )
-    artifact = artifact_publish(run=run, source=dataset_of_two, kind="dataset")
-    counts = {"dimensions": {"helpfulness": {}, "harmlessness": {}}}
-    return DatasetVersion.objects.create(
-        project=project, number=1, run=run, artifact=artifact, sha256=artifact.sha256, counts=counts
-    )
+    def make(directory: Path) -> DatasetVersion:
+        project, _ = Project.objects.get_or_create(name="First", slug="first")
+        run = DatasetRun.objects.create(
+            kind="dataset", title="First dataset", state="succeeded", finished_at=timezone.now(), project=project
+        )
+        artifact = artifact_publish(run=run, source=directory, kind="dataset")
+        return DatasetVersion.objects.create(
+            project=project,
+            number=project.dataset_versions.count() + 1,
+            run=run,
+            artifact=artifact,
+            sha256=artifact.sha256,
+            counts={"dimensions": {"helpfulness": {}, "harmlessness": {}}},
+        )
+
+    return make
+
+
+@pytest.fixture
+def version(make_version, dataset_of_two):
+    """A built dataset version with helpfulness and harmlessness."""
+    return make_version(dataset_of_two)
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ def form_data(version, generator, **changes):
     return {"dataset_version": version.pk, "generator": generator.pk, "title": "", "method": "lora", **changes}
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_pages_are_for_admins(page, reward_model, as_admin, as_annotator, as_outsider, as_nobody):
-    address = page.format(pk=reward_model.pk)
+@pytest.mark.parametrize("place", PAGES)
+def test_pages_are_for_admins(place, reward_model, as_admin, as_annotator, as_outsider, as_nobody):
+    address = place.format(pk=reward_model.pk)
     assert as_admin.get(address).status_code == 200
     for visitor in (as_annotator, as_outsider):
         assert visitor.get(address).status_code == 403
@@ -76,7 +76,7 @@ def test_the_form_starts_a_run_and_goes_to_its_page(version, generator, admin, a
     ],
 )
 def test_a_form_with_a_mistake_comes_back_filled_in(version, generator, as_admin, change, words):
-    answer = as_admin.post("/reward-models/new/", form_data(version, generator, title="Keep me", **change))
+    answer = as_admin.post("/reward-models/new/", {**form_data(version, generator, title="Keep me"), **change})
     page = answer.content.decode()
     assert answer.status_code == 422
     assert words in page
@@ -116,7 +116,7 @@ def test_the_detail_page_sets_accuracy_beside_the_baseline(reward_model, as_admi
     assert "71.2 % [55.0 %, 84.0 %]" in page
     assert "43.3 %" in page
     assert '<span class="badge good">better</span>' in page
-    assert "wins 80.0 % [60.0 %, 90.0 %] of the 15 prompts" in page
+    assert "80.0 % [60.0 %, 90.0 %] of the 15 prompts" in page
     assert "First v1" in page
     assert reward_model.artifact.sha256 in page
     assert "AutoModelForSequenceClassification.from_pretrained" in page

@@ -37,7 +37,7 @@ def test_every_leaf_of_the_schema_becomes_a_field_with_its_words_and_bounds():
     fields = config_fields(Settings)
     assert list(fields) == ["words", "kind", "rate", "on", "limit", "inner.rank"]
     rank = fields["inner.rank"]
-    assert (rank.label, rank.help_text, rank.initial) == ("Rank", "Inner dimension.", 16)
+    assert (rank.label, rank.help_text, rank.initial) == ("Inner rank", "Inner dimension.", 16)
     assert (rank.min_value, rank.max_value) == (1, 512)
     assert fields["limit"].min_value == 1
 
