@@ -24,5 +24,5 @@ class RewardModelRunForm(ConfigForm):
     generator = forms.ModelChoiceField(
         Generator.objects.filter(kind=Generator.Kind.LOCAL),
         label="Start from",
-        help_text="The local model whose weights the reward model begins with; usually the one that wrote the responses.",
+        help_text="The local model whose weights it begins with; usually the one that wrote the responses.",
     )

@@ -44,7 +44,7 @@ def reward_model_run_start(
         absent = [name for name in checked.dimensions if known and name not in known]
         if absent:
             errors["dimensions"] = [
-                f"{dataset_version} has no dimension {', '.join(absent)}. It has {', '.join(known)}: choose among these."
+                f"{dataset_version} has no dimension {', '.join(absent)}. Choose among {', '.join(known)}."
             ]
     if generator.kind != Generator.Kind.LOCAL:
         errors["generator"] = [

@@ -80,7 +80,7 @@ class ConfigForm(forms.Form):
     left_out: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+        super().__init__(*args, **{"label_suffix": "", **kwargs})
         self._config_names = [name for name in config_fields(self.config_model) if name not in self.left_out]
         made = config_fields(self.config_model)
         self.fields.update({name: made[name] for name in self._config_names if name not in self.fields})
