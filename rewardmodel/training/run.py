@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from rewardmodel.training.config import RewardConfig
 from rewardmodel.training.data import RANKINGS, Comparison, Encoded, Rankings, encode, read_rankings, sha256_of
 from rewardmodel.training.evaluate import accuracy, by_length, head_to_head, moments
-from rewardmodel.training.model import new_reward_net, saved_dtype
+from rewardmodel.training.model import batch_tokens, new_reward_net, saved_dtype
 from rewardmodel.training.scoring import CARD, Scorer, load_scorer
 from rewardmodel.training.train import Trainer, mean_loss, shuffled
 from runs.child import RunDir, Stopped, UserError, write_json
@@ -113,7 +113,7 @@ def _score(
 ) -> list[list[list[float]]]:
     conversations = [(item.prompt, item.responses) for item in comparisons]
     try:
-        return scorer.scores(conversations, batch_tokens=config.batch_tokens, stop=lambda: run.stop_requested)
+        return scorer.scores(conversations, batch_tokens=4 * batch_tokens(config), stop=lambda: run.stop_requested)
     except InterruptedError:
         raise Stopped from None  # the checkpoint of the last step is there; only saving and measuring are done again
 

@@ -21,7 +21,7 @@ from rewardmodel.training.config import RewardConfig
 from rewardmodel.training.data import Comparison, Encoded
 from rewardmodel.training.evaluate import accuracy, pair_outcomes
 from rewardmodel.training.interrupt import Interrupted, interruptible
-from rewardmodel.training.model import RewardNet, saved_dtype
+from rewardmodel.training.model import RewardNet, batch_tokens, saved_dtype
 from runs.child import RunDir, Stopped, UserError
 
 
@@ -46,6 +46,7 @@ class Trainer:
         self.optimizer = make_optimizer(self.parameters.values(), config.learning_rate, config.weight_decay)
         self.steps_per_epoch = math.ceil(len(train) / config.comparisons_per_step)
         self.total_steps = config.epochs * self.steps_per_epoch
+        self.batch_tokens = batch_tokens(config)
         self.step = 0
         self._saved_step = -1
 
@@ -114,7 +115,8 @@ class Trainer:
         groups = [item.group for item in batch]
         parts: dict[int, Tensor] = {}
         seen: dict[int, Tensor] = {}
-        for indices in token_batches(groups, config.batch_tokens):
+        for indices in token_batches(groups, self.batch_tokens):
+            self.net.recompute(sum(groups[index].tokens for index in indices) > self.batch_tokens)
             with self._autocast():
                 scores = self.net.scores([groups[index] for index in indices])
             for index, values in zip(indices, scores, strict=True):
@@ -167,7 +169,7 @@ class Trainer:
         self.net.classifier.eval()
         groups = [item.group for item in self.test]
         scores: list[Tensor] = [torch.empty(0)] * len(groups)
-        for indices in token_batches(groups, self.config.batch_tokens):
+        for indices in token_batches(groups, 4 * self.batch_tokens):
             with self._autocast():
                 for index, values in zip(indices, self.net.scores([groups[i] for i in indices]), strict=True):
                     scores[index] = values

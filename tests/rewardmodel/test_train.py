@@ -45,12 +45,27 @@ def assert_same(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor], 
 @pytest.mark.parametrize("method", ["lora", "full"])
 def test_one_forward_of_eight_and_eight_of_one_take_the_same_step(tmp_path, dataset_of_two, tiny, method):
     whole = trainer_for(tmp_path / "whole", dataset_of_two, tiny, method=method, batch_tokens=1_000_000)
-    single = trainer_for(tmp_path / "single", dataset_of_two, tiny, method=method, batch_tokens=16)
+    single = trainer_for(tmp_path / "single", dataset_of_two, tiny, method=method, batch_tokens=150)
     reports = [each.learn(each.batch_at(0)) for each in (whole, single)]
     assert reports[0].loss == pytest.approx(reports[1].loss, abs=1e-5)
     assert reports[0].grad_norm == pytest.approx(reports[1].grad_norm, rel=1e-4)
     # Adam divides by the gradient's size, so where a gradient is nearly 0 its rounding shows: a hundredth of a step.
     assert_same(weights(whole), weights(single), atol=1e-4)
+
+
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_a_comparison_above_the_memory_budget_is_computed_twice_with_the_same_gradient(tmp_path, dataset, tiny, method):
+    settings = {"method": method, "comparisons_per_step": 1, "lora": {**LORA, "dropout": 0.3}}
+    kept = trainer_for(tmp_path / "kept", dataset, tiny, batch_tokens=1_000_000, **settings)
+    again = trainer_for(tmp_path / "again", dataset, tiny, batch_tokens=16, **settings)
+    for trainer in (kept, again):
+        trainer.learn(trainer.batch_at(0))
+    flags = [
+        any(getattr(module, "gradient_checkpointing", False) for module in trainer.net.classifier.modules())
+        for trainer in (kept, again)
+    ]
+    assert flags == [False, True]
+    assert_same(weights(kept), weights(again), atol=1e-6)
 
 
 def test_comparisons_with_more_pairs_pull_no_harder(tmp_path, tiny):
