@@ -6,6 +6,7 @@ generated, and an attentive annotator would learn to read them.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -91,9 +92,9 @@ class Item:
         return reverse("annotate:assignment", args=[self.assignment.pk])
 
     @property
-    def data(self) -> dict[str, Any]:
+    def json(self) -> str:
         """What ranking.js needs to know."""
-        return {
+        data = {
             "id": self.assignment.pk,
             "url": self.url,
             "keys": [card.letter for card in self.cards],
@@ -107,6 +108,7 @@ class Item:
             "nextUrl": reverse("annotate:next", args=[self.project.slug]),
             "undoUrl": reverse("annotate:undo", args=[self.project.slug]),
         }
+        return json.dumps(data)
 
 
 def item_build(assignment: Assignment, *, given: Mapping[str, Any] | None = None) -> Item:

@@ -20,6 +20,7 @@ def page_strings() -> dict[str, str]:
         "saved": _("Saved"),
         "saving": _("Saving…"),
         "offline": _("Not saved: offline, kept in this browser"),
+        "unreachable": _("Not saved: the server does not answer, kept in this browser"),
         "signedOut": _("Not saved: you are signed out. Kept in this browser; log in again in another tab"),
         "refused": _("Not saved: {message}"),
         "waiting": _("{count} not sent yet: offline, kept in this browser"),

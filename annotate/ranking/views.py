@@ -138,7 +138,7 @@ def _ranking_page(
     request: HttpRequest, mine: Assignment, *, given: dict[str, Any] | None = None, errors: list[str] | None = None
 ) -> HttpResponse:
     item = item_build(mine, given=given)
-    context = {"item": item, "errors": errors or [], "strings": page_strings(), "user_key": request.user.pk}
+    context = {"item": item, "errors": errors or [], "strings": json.dumps(page_strings()), "user_key": request.user.pk}
     return render(request, "annotate/ranking/rank.html", context, status=400 if errors else 200)
 
 
