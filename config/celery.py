@@ -22,11 +22,12 @@ def _keep_our_logging(**_: Any) -> None:
 
 @celeryd_init.connect
 @beat_init.connect
-def _start_embedded_servers(**_: Any) -> None:
+def _prepare(**_: Any) -> None:
     from django.conf import settings
 
     from config import embedded
 
+    (settings.VAR / "run").mkdir(parents=True, exist_ok=True)  # beat keeps its schedule there
     if settings.EMBEDDED:
         embedded.ensure(settings.VAR)
 

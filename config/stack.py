@@ -33,7 +33,7 @@ class Child:
     backoff: processes.Backoff = field(default_factory=processes.Backoff)
 
 
-def platform(*, host: str, port: int, workers: int, var: Path) -> list[list[Child]]:
+def platform(*, host: str, port: int, workers: int) -> list[list[Child]]:
     """The processes of `serve`, in groups that stop one after another: nothing new comes in, then work ends."""
     # SIGTERM asks a worker to end: the executor stops its run, which is queued again and resumes later. SIGQUIT is for
     # a worker that does not get there, and for one whose parent was killed.
@@ -41,7 +41,7 @@ def platform(*, host: str, port: int, workers: int, var: Path) -> list[list[Chil
     quiet = ("--without-gossip", "--without-mingle")
     beat = Child(
         "beat",
-        [*CELERY, "beat", "--pidfile=", "--schedule", str(var / "run" / "beat-schedule")],
+        [*CELERY, "beat", "--pidfile="],
         ((signal.SIGTERM, 5.0),),
     )
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

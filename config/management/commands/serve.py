@@ -41,7 +41,7 @@ class Command(BaseCommand):
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # SIGTERM and a closed terminal mean Ctrl-C
         signal.signal(signal.SIGHUP, signal.default_int_handler)
         url = f"http://{reachable(host)}:{port}"
-        stack = Stack(platform(host=host, port=port, workers=workers, var=var), logs=var / "log", say=self.say)
+        stack = Stack(platform(host=host, port=port, workers=workers), logs=var / "log", say=self.say)
         began = time.monotonic()
         with only_one(var, url), self.stopping(stack, var):
             refuse_taken_port(host, port)
