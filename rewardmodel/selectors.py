@@ -9,8 +9,9 @@ from rewardmodel.models import RewardModel, RewardModelRun
 
 
 def dataset_dimensions(version: DatasetVersion) -> list[str]:
-    """The dimensions that a dataset version has rankings for."""
-    return sorted(version.counts.get("dimensions", ()))
+    """The dimensions that a dataset version has rankings for, or could have, where it did not count them."""
+    counted = version.counts.get("dimensions")
+    return sorted(counted) if counted else sorted(version.project.dimensions.values_list("key", flat=True))
 
 
 def reward_models() -> QuerySet[RewardModel]:

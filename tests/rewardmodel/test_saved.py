@@ -16,7 +16,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from rewardmodel.training.data import read_rankings, sha256_of
 from rewardmodel.training.run import train_reward_model
 from rewardmodel.training.scoring import load_scorer
-from runs.child import EXIT_STOPPED, EXIT_USER, RunDir, UserError
+from runs.child import EXIT_STOPPED, EXIT_USER, RunDir, Stopped, UserError
 from tests.rewardmodel.worlds import easy_rows, events, write_dataset, write_run
 
 CONFIG = {
@@ -156,10 +156,10 @@ def test_samples_show_responses_in_the_models_order(finished):
     assert [each["reward"] for each in shown[:3]] == sorted((each["reward"] for each in shown[:3]), reverse=True)
 
 
-def test_a_full_training_saves_the_same_way(tmp_path, dataset, tiny):
-    directory = write_run(
-        tmp_path / "run", dataset, tiny, {**CONFIG, "method": "full", "learning_rate": 1e-3, "dtype": "bfloat16"}
-    )
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_a_training_in_bfloat16_saves_what_it_measures(tmp_path, dataset, tiny, method):
+    config = {**CONFIG, "method": method, "learning_rate": 1e-3, "dtype": "bfloat16"}
+    directory = write_run(tmp_path / "run", dataset, tiny, config)
     train_reward_model(RunDir(directory))
     model = AutoModelForSequenceClassification.from_pretrained(directory / "output")
     assert model.dtype == torch.bfloat16
@@ -169,6 +169,22 @@ def test_a_full_training_saves_the_same_way(tmp_path, dataset, tiny):
     with torch.no_grad():
         alone = [model(torch.tensor([group.prompt + ids])).logits[0, 0].item() for ids in group.responses]
     assert [row[0] for row in scorer.scores(CONVERSATIONS[:1])[0]] == pytest.approx(alone, abs=0.05)
+
+
+def test_a_stop_while_measuring_keeps_the_training(tmp_path, dataset, tiny):
+    directory = write_run(tmp_path / "run", dataset, tiny, CONFIG)
+
+    class Impatient(RunDir):
+        def progress(self, done: int, total: int, note: str = "") -> None:
+            super().progress(done, total, note)
+            self.stop_requested = note == "measuring"
+
+    with pytest.raises(Stopped):
+        train_reward_model(Impatient(directory))
+    assert not (directory / "result.json").exists()
+    train_reward_model(RunDir(directory))
+    assert len(events(directory)) == 12 + 1  # every step once, and the figures of the end
+    assert json.loads((directory / "result.json").read_text())["steps"] == 12
 
 
 def test_a_reward_model_starts_from_a_policy_with_its_adapter(tmp_path, dataset, tiny):

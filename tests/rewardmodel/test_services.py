@@ -42,6 +42,14 @@ def test_a_dimension_that_the_dataset_lacks_is_refused(version, generator, admin
     )
 
 
+def test_where_a_dataset_did_not_count_its_dimensions_those_of_the_project_hold(version, generator, admin):
+    version.counts = {}
+    version.save()
+    version.project.dimensions.create(key="helpfulness", label="Helpfulness")
+    config = {"dimensions": ["truth"]}
+    refused("dimensions", "helpfulness", dataset_version=version, generator=generator, config=config, user=admin)
+
+
 @pytest.mark.parametrize(
     ("config", "field"),
     [({"learning_rate": -1}, "learning_rate"), ({"lora": {"rank": 0}}, "lora.rank"), ({"epoch": 2}, "epoch")],
