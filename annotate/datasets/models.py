@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.db import models
+from django.urls import reverse
 
 from annotate.projects.models import Project
 from runs.models import Artifact, Run
@@ -37,3 +38,6 @@ class DatasetVersion(models.Model):
 
     def __str__(self) -> str:
         return f"{self.project} v{self.number}"
+
+    def get_absolute_url(self) -> str:
+        return reverse("annotate:dataset-detail", args=[self.pk])

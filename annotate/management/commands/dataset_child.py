@@ -1,0 +1,55 @@
+"""The child process of a dataset run; the executor starts it, people use build_dataset."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from collections.abc import Iterator
+from typing import Any
+
+from django.core.management.base import BaseCommand
+from django.db import connection, transaction
+
+from annotate.datasets.build import Record, write_dataset
+from annotate.datasets.config import DatasetConfig
+from annotate.datasets.selectors import dataset_preview, dataset_records
+from annotate.projects.models import Project
+from runs.child import RunDir, Stopped, UserError, child_main
+
+
+class Command(BaseCommand):
+    help = "Build the dataset of a run directory (started by the executor)."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("run_dir")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        child_main(build, [options["run_dir"]])
+
+
+def build(run: RunDir) -> None:
+    """Write output/ from one snapshot of the database, so that a judgement is wholly in or wholly out."""
+    config = DatasetConfig.model_validate(run.config)
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        project = Project.objects.get(pk=run.inputs["project"])
+        total = dataset_preview(project, config)["comparisons"]
+        dimensions = [
+            key
+            for key in project.dimensions.values_list("key", flat=True)
+            if not config.dimensions or key in config.dimensions
+        ]
+        records = _watched(run, dataset_records(project, config), total)
+        counts = write_dataset(run.output, records, config, name=project.name, dimensions=dimensions)
+    if not counts["dimensions"]:
+        raise UserError("No comparison has enough judgements that place two responses. Lower the least judgements.")
+    run.result(counts=counts)
+
+
+def _watched(run: RunDir, records: Iterator[Record], total: int) -> Iterator[Record]:
+    for done, record in enumerate(records, start=1):
+        if run.stop_requested:
+            raise Stopped
+        yield record
+        if done % 500 == 0 or done == total:
+            run.progress(done, total, "comparisons")
