@@ -22,7 +22,9 @@ class DatasetConfig(Frozen):
         description="Share of the prompts kept out of training, chosen by a hash of the prompt, so none is on both sides.",
     )
     dimensions: list[str] = Field(
-        default_factory=list, title="Dimensions", description="Which dimensions to take. Empty takes all of the project."
+        default_factory=list,
+        title="Dimensions",
+        description="Which dimensions to take. Empty takes all of the project.",
     )
     sources: list[Source] = Field(
         default_factory=list,

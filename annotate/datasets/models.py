@@ -41,3 +41,13 @@ class DatasetVersion(models.Model):
 
     def get_absolute_url(self) -> str:
         return reverse("annotate:dataset-detail", args=[self.pk])
+
+    @property
+    def prompt_count(self) -> int:
+        return sum(self.counts["prompts"].values())
+
+    @property
+    def pair_counts(self) -> dict[str, int]:
+        """Pairs of all dimensions by split."""
+        tallies = self.counts["dimensions"].values()
+        return {split: sum(tally["pairs"][split] for tally in tallies) for split in ("train", "test")}

@@ -60,7 +60,11 @@ def dataset_detail(request: HttpRequest, pk: int) -> HttpResponse:
         "version": version,
         "artifact": version.artifact,
         "files": version.artifact.manifest["files"],
-        "dimensions": version.counts["dimensions"].items(),
+        "dimensions": [
+            (name, {**tally, "comparison_count": sum(tally["comparisons"].values())})
+            for name, tally in version.counts["dimensions"].items()
+        ],
+        "choices": {name: "all" if value == [] else value for name, value in version.run.config.items()},
         "card": render_markdown(card),
     }
     return render(request, "annotate/datasets/detail.html", context)
