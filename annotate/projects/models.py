@@ -57,7 +57,9 @@ class Dimension(models.Model):
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="dimensions")
     key = models.CharField(
         max_length=40,
-        validators=[RegexValidator(r"^[a-z][a-z0-9_]*\Z", "Use lower-case letters, digits and _; begin with a letter.")],
+        validators=[
+            RegexValidator(r"^[a-z][a-z0-9_]*\Z", "Use lower-case letters, digits and _; begin with a letter.")
+        ],
     )
     label = models.CharField(max_length=60)
     question = models.CharField(max_length=300, blank=True, help_text="What an annotator is asked.")

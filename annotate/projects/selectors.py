@@ -1,0 +1,127 @@
+"""Reading about projects."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import connection
+from django.db.models import Aggregate, Count, IntegerField, OuterRef, Q, QuerySet, Subquery, Sum, Value
+from django.db.models.functions import Coalesce
+
+from annotate.projects.models import Membership, Project, Prompt
+
+
+def dimensions_in_use(project: Project) -> set[str]:
+    """Keys of dimensions that some judgement of the project ranks by."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT d.key FROM annotate_dimension d
+            WHERE d.project_id = %s AND EXISTS (
+                SELECT 1 FROM annotate_judgement j JOIN annotate_comparison c ON c.id = j.comparison_id
+                WHERE c.project_id = d.project_id AND j.rankings ? d.key)
+            """,
+            [project.pk],
+        )
+        return {key for (key,) in cursor.fetchall()}
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a project is.
+
+    needed: judgements that its comparisons ask for. done: those they have; a closed comparison has all it needs.
+    """
+
+    prompts: int
+    responses: int
+    comparisons: int
+    closed: int
+    needed: int
+    done: int
+    judgements: int
+    annotators: int
+    versions: int
+
+    @property
+    def share(self) -> float | None:
+        return self.done / self.needed if self.needed else None
+
+
+def projects_with_progress() -> QuerySet[Project]:
+    """All projects with the counts their list shows: one subquery a figure, so that joins do not multiply rows."""
+    from annotate.models import Comparison, DatasetVersion, Judgement
+
+    open_judgements = Judgement.objects.filter(is_current=True, comparison__is_closed=False)
+    return Project.objects.annotate(
+        prompt_count=_per_project(Prompt.objects, "project", Count("pk")),
+        comparison_count=_per_project(Comparison.objects, "project", Count("pk")),
+        needed=_per_project(Comparison.objects, "project", Sum("overlap")),
+        done=_per_project(Comparison.objects.filter(is_closed=True), "project", Sum("overlap"))
+        + _per_project(open_judgements, "comparison__project", Count("pk")),
+        member_count=_per_project(Membership.objects.filter(is_active=True), "project", Count("pk")),
+        version_count=_per_project(DatasetVersion.objects, "project", Count("pk")),
+    ).order_by("-id")
+
+
+def _per_project(rows: Any, path: str, figure: Aggregate) -> Coalesce:
+    counted = rows.filter(**{path: OuterRef("pk")}).order_by().values(path).annotate(figure=figure).values("figure")
+    return Coalesce(Subquery(counted, output_field=IntegerField()), Value(0))
+
+
+def project_progress(project: Project) -> Progress:
+    from annotate.models import Comparison, DatasetVersion, Judgement, Response
+
+    comparisons = Comparison.objects.filter(project=project).aggregate(
+        total=Count("pk"),
+        closed=Count("pk", filter=Q(is_closed=True)),
+        needed=Coalesce(Sum("overlap"), 0),
+        finished=Coalesce(Sum("overlap", filter=Q(is_closed=True)), 0),
+    )
+    judgements = Judgement.objects.filter(comparison__project=project, is_current=True).aggregate(
+        total=Count("pk"), open=Count("pk", filter=Q(comparison__is_closed=False))
+    )
+    return Progress(
+        prompts=Prompt.objects.filter(project=project).count(),
+        responses=Response.objects.filter(prompt__project=project).count(),
+        comparisons=comparisons["total"],
+        closed=comparisons["closed"],
+        needed=comparisons["needed"],
+        done=comparisons["finished"] + judgements["open"],
+        judgements=judgements["total"],
+        annotators=project.memberships.filter(is_active=True).count(),
+        versions=DatasetVersion.objects.filter(project=project).count(),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class PromptPage:
+    prompts: list[Prompt]
+    older: int | None
+    newer: int | None
+
+
+def prompts_page(project: Project, *, after: int = 0, before: int = 0, tag: str = "", size: int = 50) -> PromptPage:
+    """Prompts in order of id, from a key on: the hundredth page costs what the first one costs."""
+    rows = Prompt.objects.filter(project=project)
+    if tag:
+        rows = rows.filter(tags__contains=[tag])
+    if before:
+        found = list(rows.filter(pk__lt=before).order_by("-pk")[: size + 1])
+        more, found = len(found) > size, found[:size][::-1]
+        return PromptPage(found, found[0].pk if more else None, before - 1 if found else None)
+    found = list(rows.filter(pk__gt=after).order_by("pk")[: size + 1])
+    more, found = len(found) > size, found[:size]
+    return PromptPage(found, found[0].pk if after and found else None, found[-1].pk if more else None)
+
+
+def prompt_tags(project: Project, limit: int = 30) -> list[tuple[str, int]]:
+    """The project's most frequent tags and how many prompts have each."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT tag, count(*) FROM annotate_prompt, unnest(tags) AS tag WHERE project_id = %s "
+            "GROUP BY tag ORDER BY count(*) DESC, tag LIMIT %s",
+            [project.pk, limit],
+        )
+        return cursor.fetchall()
