@@ -195,6 +195,13 @@ class PPOConfig(_Policy):
     max_response_tokens: int = Field(
         default=128, ge=1, le=16_384, title="Longest response", description="In tokens; sampling stops there."
     )
+    rows: int = Field(
+        default=32,
+        ge=1,
+        le=1024,
+        title="Rows sampled together",
+        description="Responses in progress at one time: memory and speed, never the result.",
+    )
     learning_rate: float = Field(
         default=1e-5,
         gt=0.0,

@@ -150,7 +150,7 @@ def ppo_value_loss(new: Tensor, old: Tensor, returns: Tensor, *, clip: float) ->
 
 
 def explained_variance(values: Tensor, returns: Tensor, mask: Tensor) -> float:
-    """`1 - Var(R - V) / Var(R)` over response tokens: 1 is a perfect critic, 0 no better than a constant, NaN without spread."""
+    """`1 - Var(R - V) / Var(R)` over response tokens: 1 is perfect, 0 as good as a constant, NaN without spread."""
     r, v = returns[mask].double(), values[mask].double()
     spread = r.var(correction=0)
     return float("nan") if spread == 0 else float(1.0 - (r - v).var(correction=0) / spread)

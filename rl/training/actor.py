@@ -1,0 +1,177 @@
+"""The policy being trained, the reference it is held to, and the critic: several hats on one frozen base.
+
+With LoRA the policy is an adapter, the reference the same base without it (or, where training starts from an adapter, a
+frozen copy of that), and the critic another adapter under a value head: the memory of about one model. With full
+training the policy has weights of its own, and reference and critic share a second, frozen copy of the start.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lm.adapters import POLICY, add_lora, freeze_reference, is_adapted, reference, trainable
+from lm.chat import Chat
+from lm.loading import load_policy, pick_device, pick_dtype, resolve_model, save_model
+from lm.prefix import Group, hidden_states
+from rl.training.config import DPOConfig, PPOConfig
+from runs.child import RunDir, UserError, write_json
+
+CRITIC = "critic"
+CARD = "policy.json"
+FORMAT = "plumbline-policy/1"
+
+
+class Actor:
+    """A policy and its reference. `model` is always in evaluation mode unless a trainer switches it."""
+
+    def __init__(self, model: Any, chat: Chat, base: str, dtype: torch.dtype, frozen: Any = None) -> None:
+        self.model = model
+        self.chat = chat
+        self.base = base
+        self.dtype = dtype
+        self._frozen = frozen
+        self.parameters: dict[str, nn.Parameter] = trainable(model)
+
+    @property
+    def device(self) -> torch.device:
+        return self.model.device
+
+    @contextlib.contextmanager
+    def reference(self) -> Iterator[Any]:
+        """Within, the model to ask for the reference's log-probs.
+
+        A fully trained policy loaded without `keep_reference` is its own reference, until its first step.
+        """
+        if is_adapted(self.model):
+            with reference(self.model) as model:
+                yield model
+        elif self._frozen is None:
+            yield self.model
+        elif is_adapted(self._frozen):
+            with self._frozen.disable_adapter():
+                yield self._frozen
+        else:
+            yield self._frozen
+
+    def add_critic(self, config: PPOConfig) -> Critic:
+        """A critic that starts as the base under a value head of zeros, so that its first values are 0."""
+        host = self.model if is_adapted(self.model) else self._frozen
+        host = add_lora(host, config.lora, name=CRITIC, seed=config.seed + 1)
+        critic = Critic(host, self.autocast)
+        if host is self.model or is_adapted(self.model):
+            self.model.set_adapter(POLICY)
+        else:
+            self._frozen = host
+        return critic
+
+    def autocast(self) -> torch.autocast:
+        """The arithmetic of training and of sampling alike, so that both give a token the same probability."""
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.dtype == torch.bfloat16)
+
+    def save(self, directory: Path) -> None:
+        """Write what plain transformers or PEFT loads: an adapter over its named base, or a whole model."""
+        if is_adapted(self.model):
+            self.model.peft_config[POLICY].base_model_name_or_path = self.base
+        else:
+            self.model.to(self.dtype)
+        save_model(self.model, self.chat, directory)
+
+
+class Critic:
+    """A LoRA adapter called `critic` and a linear value head, the head in float32 and starting from zeros.
+
+    The value of a token is that of the state before it: the head reads the hidden state that predicts the token.
+    """
+
+    def __init__(self, host: Any, autocast: Any) -> None:
+        self.host = host
+        self.autocast = autocast
+        self.head = nn.Linear(host.config.hidden_size, 1, device=host.device, dtype=torch.float32)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+        host.set_adapter(CRITIC)
+        self.parameters: dict[str, nn.Parameter] = trainable(host) | {
+            f"value_head.{name}": parameter for name, parameter in self.head.named_parameters()
+        }
+
+    @contextlib.contextmanager
+    def worn(self) -> Iterator[None]:
+        """Within, the base carries the critic's adapter. A backward pass must end before the policy's returns."""
+        others = [name for name in self.host.peft_config if name == POLICY]
+        self.host.set_adapter(CRITIC)
+        try:
+            yield
+        finally:
+            if others:
+                self.host.set_adapter(POLICY)
+
+    def values(self, groups: Sequence[Group]) -> list[list[Tensor]]:
+        """Value [R] before every token of every response. Call it inside `worn`."""
+        with self.autocast():
+            hidden = hidden_states(self.host, groups)
+        return [[self.head(hidden.states[rows].float())[:, 0] for rows in responses] for responses in hidden.predictors]
+
+
+def load_actor(
+    config: DPOConfig | PPOConfig, inputs: Mapping[str, Any], *, device: str = "auto", keep_reference: bool = False
+) -> Actor:
+    """Load inputs {"model", "adapter", "models_dir"} ready to train.
+
+    Full training keeps float32 weights, for AdamW's small steps are lost in bfloat16's rounding; `keep_reference` then
+    loads a frozen copy of the start. Raises UserError if the model or the adapter does not load.
+    """
+    name, adapter, models_dir = inputs["model"], inputs.get("adapter"), inputs.get("models_dir")
+    dtype = pick_dtype(config.dtype, pick_device(device))
+    wanted = "float32" if config.method == "full" else config.dtype
+
+    def load() -> tuple[Any, Chat]:
+        return load_policy(name, adapter=adapter, models_dir=models_dir, device=device, dtype=wanted)
+
+    try:
+        base = resolve_model(name, models_dir)
+        model, chat = load()
+        if config.method == "lora":
+            for parameter_name, parameter in model.named_parameters():
+                parameter.requires_grad_(adapter is not None and f".{POLICY}." in parameter_name)
+            if adapter is None:
+                model = add_lora(model, config.lora, seed=config.seed)
+            else:
+                freeze_reference(model)
+            return Actor(model, chat, base, dtype)
+        model = _whole(model, adapter)
+        model.requires_grad_(True)
+        frozen = None
+        if keep_reference:
+            frozen = _whole(load()[0], adapter).requires_grad_(False)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    return Actor(model, chat, base, dtype, frozen)
+
+
+def write_policy(run: RunDir, actor: Actor, config: DPOConfig | PPOConfig, **more: Any) -> None:
+    """Fill `run.output` with the policy and its card."""
+    run.output.mkdir(parents=True, exist_ok=True)
+    actor.save(run.output)
+    card = {
+        "format": FORMAT,
+        "algorithm": config.algorithm,
+        "method": config.method,
+        "base_model": str(run.inputs["model"]),
+        "base_adapter": run.inputs.get("adapter"),
+        "config": json.loads(config.model_dump_json()),
+        "versions": {name: version(name) for name in ("torch", "transformers", "peft")},
+    }
+    write_json(run.output / CARD, {**card, **more})
+
+
+def _whole(model: Any, adapter: Any) -> Any:
+    """A model without adapters: what an adapter adds is folded in."""
+    return model if adapter is None else model.merge_and_unload()

@@ -1,0 +1,48 @@
+"""One number for a response: a reward model's scores by dimension, combined by weight."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from rewardmodel.training.interrupt import Interrupted
+from rewardmodel.training.scoring import Scorer, load_scorer
+from runs.child import UserError
+
+Conversation = tuple[Sequence[Mapping[str, str]], Sequence[str]]
+
+
+class Rewards:
+    """A reward model's rewards (score minus shift, so 0 is the average response it was trained on), combined.
+
+    It reads text by its own tokenizer and template, so it may be of another family than the policy. A response that ran
+    out of room is scored as if it had ended there; what that costs is the trainer's business.
+    """
+
+    def __init__(self, scorer: Scorer, weights: Mapping[str, float]) -> None:
+        self.scorer = scorer
+        self.dimensions = scorer.dimensions
+        unknown = sorted(set(weights) - set(scorer.dimensions))
+        if unknown:
+            raise UserError(
+                f"The reward model has no dimension {', '.join(unknown)}. It has {', '.join(scorer.dimensions)}: "
+                "change the dimension weights."
+            )
+        raw = [float(weights.get(name, 0.0)) if weights else 1.0 for name in scorer.dimensions]
+        self.weights = [weight / sum(raw) for weight in raw]
+
+    @classmethod
+    def load(cls, directory: str, weights: Mapping[str, float]) -> Rewards:
+        return cls(load_scorer(directory), weights)
+
+    def by_dimension(
+        self, conversations: Sequence[Conversation], *, batch_tokens: int, stop: Callable[[], bool] = lambda: False
+    ) -> list[list[list[float]]]:
+        """For each (messages, responses): a row a response, one reward a dimension. Interrupted on `stop`."""
+        try:
+            return self.scorer.rewards(conversations, batch_tokens=batch_tokens, stop=stop)
+        except InterruptedError:
+            raise Interrupted from None
+
+    def combine(self, row: Sequence[float]) -> float:
+        """The weighted mean over dimensions."""
+        return sum(weight * value for weight, value in zip(self.weights, row, strict=True))
