@@ -1,0 +1,111 @@
+// The ranking page: takes items from the server one after the other, each fetched before it is needed.
+
+import { Clock } from "./ranking/clock.js";
+import { Desk } from "./ranking/desk.js";
+import { enableDragging } from "./ranking/drag.js";
+import { actionOf } from "./ranking/keys.js";
+import { post, Store } from "./ranking/store.js";
+
+const root = document.querySelector("#desk");
+const announcer = document.querySelector("#announcer");
+const strings = JSON.parse(root.dataset.strings);
+const text = (name, values = {}) => strings[name].replace(/\{(\w+)\}/g, (_, word) => values[word] ?? "");
+const announce = (sentence) => { announcer.textContent = sentence; };
+
+let desk = null;
+let ahead = null; // a promise of {id, url, html}, or of null when nothing is left
+let waiting = false; // submitted, and nothing to show instead yet
+
+const store = new Store({
+  user: root.dataset.user,
+  onState: showState,
+  onDelivered(entry, data) {
+    if (["extra", "revised"].includes(data.outcome)) desk.hint(data.message);
+    if (entry.id === desk.item.id) location.assign(desk.item.nextUrl);
+  },
+  onRefused(entry, message) {
+    if (entry.id === desk.item.id) waiting = false;
+    desk.hint(text("refused", { message }), true);
+    showState("refused", { message });
+  },
+});
+
+function showState(kind, { message = "", waiting: count = 0 } = {}) {
+  const element = root.querySelector("[data-saved]");
+  const unsent = count && ["offline", "unreachable"].includes(kind);
+  element.textContent = unsent ? text("waiting", { count }) : text(kind, { message });
+  element.dataset.kind = kind;
+  if (!["saved", "saving", "sent"].includes(kind)) announce(element.textContent);
+}
+
+function open(form) {
+  desk = new Desk(form, { store, text, announce, onSubmit: submit, onSkip: skip, onUndo: undo });
+  waiting = false;
+  ahead = fetchAhead(desk.item);
+}
+
+async function fetchAhead(item) {
+  try {
+    return await post(item.aheadUrl, {});
+  } catch {
+    return null;
+  }
+}
+
+function submit({ item, answer }) {
+  return leave({ id: item.id, url: item.submitUrl, body: answer.json({ final: true }), at: Date.now() });
+}
+
+function skip({ item }, body) {
+  return leave({ id: item.id, url: item.skipUrl, body, at: Date.now() });
+}
+
+// Send it off and show the next item at once; without one, wait until the server has it and let it say what comes.
+async function leave(entry) {
+  if (waiting) return;
+  waiting = true;
+  const revised = desk.item.revises !== null;
+  const delivered = store.deliver(entry);
+  const next = revised ? null : await ahead;
+  if (next && next.id !== entry.id) {
+    show(next);
+  } else if (!(await delivered)) {
+    desk.hint(text("waiting", { count: store.outbox.length }), true);
+  }
+}
+
+function show({ url, html }) {
+  const template = document.createElement("template");
+  template.innerHTML = html; // made and sanitised by our own server
+  root.replaceChildren(template.content);
+  history.pushState({}, "", url);
+  window.scrollTo({ top: 0, behavior: "instant" });
+  const saved = { kind: "saving" };
+  open(root.querySelector("form.item"));
+  if (store.outbox.length) showState(saved.kind);
+  root.querySelector("[data-title]").focus({ preventScroll: true });
+  announce(text("newItem", { count: desk.item.keys.length }));
+}
+
+async function undo(item) {
+  await Promise.race([store.flush(), new Promise((resolve) => { setTimeout(resolve, 2000); })]);
+  store.leave();
+  location.assign(item.undoUrl);
+}
+
+document.addEventListener("keydown", (event) => {
+  if (document.querySelector("dialog[open]")) return;
+  const action = actionOf(event);
+  if (!action) return;
+  if (action.name === "keys") document.querySelector("#keys").showModal();
+  else if (desk.act(action) === false) return; // the browser's own meaning of the key
+  event.preventDefault();
+});
+root.addEventListener("click", (event) => {
+  if (event.target.closest("[data-act=keys]")) document.querySelector("#keys").showModal();
+});
+window.addEventListener("popstate", () => location.reload());
+enableDragging(root, { onDrop: (key, place) => desk.drop(key, place) });
+new Clock((seconds) => { desk.answer.seconds += seconds; });
+open(root.querySelector("form.item"));
+if (store.outbox.length) store.flush();
