@@ -28,6 +28,7 @@ from runs import child, kinds, services, shutdown
 from runs.artifacts import artifact_record, artifact_store, artifacts_sweep
 from runs.events import clean, events_ingest, events_restart
 from runs.faults import classify
+from runs.logs import log_tail
 from runs.models import Run
 from runs.states import RunMoved, State
 
@@ -280,18 +281,6 @@ def verdict(code: int, error: dict[str, Any]) -> tuple[str, str, str]:
     # A machine fault without error.json: there was no room to write it.
     message = "The process had no room to say why it failed: is the disk full?" if fault == "machine" else ""
     return fault, message or f"The process of this run ended with exit code {code} and gave no reason.", ""
-
-
-def log_tail(path: Path, lines: int, most_bytes: int = 128 * 1024) -> list[str]:
-    """The last lines of a log; what a progress bar overwrote with carriage returns is left out."""
-    try:
-        with path.open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(size - most_bytes, 0))
-            text = file.read().decode("utf-8", "replace")
-    except OSError:
-        return []
-    return [line.rsplit("\r", 1)[-1] for line in text.rstrip().split("\n")][-lines:] if text.strip() else []
 
 
 def _signal(process: subprocess.Popen[bytes], signum: int) -> None:
