@@ -1,0 +1,148 @@
+"""What can be done with generators: register them, and make them write."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.db.models import Max
+from pydantic import Field
+
+from accounts.models import User
+from annotate.generation.models import GenerationRun, Generator
+from annotate.generation.selectors import prompts_selected
+from annotate.projects.models import Project
+from annotate.ranking.models import Comparison
+from lm.checks import check_model
+from lm.config import Frozen, GenerationConfig
+from runs.models import Artifact, Run
+from runs.schema import config_validated
+from runs.services import run_enqueue
+
+KIND = "generation"
+
+
+class Selection(Frozen):
+    """Which prompts a generation run is about."""
+
+    tags: list[str] = Field(default_factory=list, title="Tags", description="Prompts with any of these. Empty: all.")
+    ids: list[int] = Field(default_factory=list, title="Prompt ids", description="Only these prompts. Empty: all.")
+    unanswered: bool = Field(
+        default=False, title="Only unanswered", description="Leave out prompts that this generator has answered."
+    )
+    limit: int = Field(default=0, ge=0, title="At most", description="Only the first so many prompts. 0: all.")
+
+
+def generator_create(
+    *,
+    name: str,
+    kind: str = Generator.Kind.LOCAL,
+    model: str = "",
+    adapter: Artifact | None = None,
+    user: User | None = None,
+    **fields: Any,
+) -> Generator:
+    """Register a generator. Raises ValidationError with field errors if it could not write anything."""
+    generator = Generator(
+        name=name.strip(), kind=kind, model=model.strip(), adapter=adapter, created_by=user, **fields
+    )
+    errors: dict[str, list[str]] = {}
+    if kind == Generator.Kind.LOCAL:
+        try:
+            check_model(generator.model, settings.MODELS_DIR)
+        except ValueError as error:
+            errors["model"] = [str(error)]
+    if kind == Generator.Kind.ENDPOINT:
+        for field, sentence in (
+            ("endpoint_url", "Give the address of the endpoint, such as http://localhost:8001/v1."),
+            ("endpoint_model", "Give the name of the model, as the endpoint knows it."),
+        ):
+            if not getattr(generator, field):
+                errors[field] = [sentence]
+    try:
+        generator.full_clean(validate_constraints=not errors)
+    except ValidationError as error:
+        errors = {**error.message_dict, **errors}
+    if errors:
+        raise ValidationError(errors)
+    generator.save()
+    return generator
+
+
+@transaction.atomic
+def generation_run_start(
+    *,
+    project: Project,
+    generator: Generator,
+    config: Mapping[str, Any] | None = None,
+    comparisons: str = GenerationRun.Comparisons.OWN,
+    mix_with: Iterable[Generator] = (),
+    round: int | None = None,
+    selection: Mapping[str, Any] | None = None,
+    title: str = "",
+    user: User | None = None,
+) -> GenerationRun:
+    """Queue the writing of K responses to each selected prompt.
+
+    comparisons: "own" puts this run's responses into comparisons, "mixed" puts them beside what `mix_with` wrote
+    before, "none" makes none. round: the round of those comparisons; the latest one by default.
+    Raises ValidationError with field errors, before any run exists.
+    """
+    errors: dict[str, list[str]] = {}
+    checked, wanted = None, None
+    mixed = list(mix_with)
+    try:
+        checked = config_validated(GenerationConfig, {"k": project.k, **(config or {})})
+    except ValidationError as error:
+        errors |= error.message_dict
+    try:
+        wanted = config_validated(Selection, selection or {})
+    except ValidationError as error:
+        errors |= {f"selection.{name}": texts for name, texts in error.message_dict.items()}
+    errors |= _generator_errors(generator)
+    if comparisons not in GenerationRun.Comparisons.values:
+        errors["comparisons"] = [f"Choose among {', '.join(GenerationRun.Comparisons.values)}."]
+    elif comparisons == GenerationRun.Comparisons.MIXED and not mixed:
+        errors["mix_with"] = ["Choose at least one generator whose responses are to be mixed in."]
+    elif comparisons == GenerationRun.Comparisons.OWN and checked and checked.k < 2:
+        errors["k"] = ["A comparison needs at least two responses."]
+    if wanted and not prompts_selected(project, wanted.model_dump(), generator).exists():
+        errors["selection"] = ["No prompt of this project is selected, so there is nothing to write."]
+    if errors:
+        raise ValidationError(errors)
+    assert checked is not None
+    assert wanted is not None
+    run = GenerationRun(
+        kind=KIND,
+        title=title.strip()[:200] or f"Responses of {generator} for {project}"[:200],
+        queue=Run.Queue.DEFAULT if generator.kind == Generator.Kind.ENDPOINT else Run.Queue.GPU,
+        config=checked.model_dump(mode="json"),
+        seed=checked.seed,
+        created_by=user,
+        project=project,
+        generator=generator,
+        comparisons=comparisons,
+        round=round or latest_round(project),
+        selection=wanted.model_dump(mode="json"),
+    )
+    run_enqueue(run=run)
+    run.mix_with.set(mixed)
+    return run
+
+
+def latest_round(project: Project) -> int:
+    return Comparison.objects.filter(project=project).aggregate(last=Max("round"))["last"] or 1
+
+
+def _generator_errors(generator: Generator) -> dict[str, list[str]]:
+    if generator.kind == Generator.Kind.IMPORT:
+        return {"generator": [f"{generator} stands for imported responses and cannot write new ones."]}
+    if generator.kind == Generator.Kind.LOCAL:
+        try:
+            check_model(generator.model, settings.MODELS_DIR)
+        except ValueError as error:
+            return {"generator": [str(error)]}
+    return {}
