@@ -11,8 +11,18 @@ class RewardModelConfig(AppConfig):
     def ready(self) -> None:
         from rewardmodel.kind import RewardModelKind
         from runs.kinds import register
+        from runs.metrics import Metric, register_metrics
 
         register(RewardModelKind())
+        register_metrics(
+            {
+                "loss": Metric("Training loss", good="lower", order=10),
+                "accuracy": Metric("Training accuracy", good="higher", order=11),
+                "test_loss": Metric("Held-out loss", good="lower", order=12),
+                "test_accuracy": Metric("Held-out accuracy", good="higher", order=13),
+                "score_mean": Metric("Mean score", order=14),
+            }
+        )
 
     def dashboard(self, request: HttpRequest) -> list[dict[str, Any]]:
         """The newest reward models, for the admins' dashboard."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.conf import settings
@@ -40,12 +41,7 @@ def reward_model_run_start(
     except ValidationError as error:
         errors |= error.message_dict
     else:
-        known = dataset_dimensions(dataset_version)
-        absent = [name for name in checked.dimensions if known and name not in known]
-        if absent:
-            errors["dimensions"] = [
-                f"{dataset_version} has no dimension {', '.join(absent)}. Choose among {', '.join(known)}."
-            ]
+        errors |= _dataset_errors(dataset_version, checked.dimensions)
     if generator.kind != Generator.Kind.LOCAL:
         errors["generator"] = [
             f"{generator} is {generator.get_kind_display()}, so its weights are not here. Choose a local model."
@@ -71,6 +67,24 @@ def reward_model_run_start(
     )
     run_enqueue(run=run)
     return run
+
+
+def _dataset_errors(version: DatasetVersion, asked: Sequence[str]) -> dict[str, list[str]]:
+    """What the dataset's counts alone say against training on it; the trainer looks at its lines."""
+    known = dataset_dimensions(version)
+    absent = [name for name in asked if known and name not in known]
+    if absent:
+        return {"dimensions": [f"{version} has no dimension {', '.join(absent)}. Choose among {', '.join(known)}."]}
+    counts = version.counts.get("dimensions") or {}
+    empty = [name for name in asked or known if counts.get(name, {}).get("pairs", {}).get("train") == 0]
+    if empty:
+        return {
+            "dataset_version": [
+                f"{version} has no preference for {', '.join(empty)} in its train split. Collect more judgements, "
+                "build a version with a smaller held-out share, or choose other dimensions."
+            ]
+        }
+    return {}
 
 
 def reward_model_create(*, run: RewardModelRun, result: dict[str, Any]) -> RewardModel:

@@ -102,6 +102,9 @@ def as_nobody(db) -> Client:
 
 # the browser --------------------------------------------------------------------------------------------------------
 
+# The browser's driver keeps an event loop in the test's own thread, where Django would refuse to use the database.
+os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+
 
 @pytest.fixture(scope="session")
 def browser_type_launch_args(browser_type_launch_args: dict) -> dict:

@@ -42,6 +42,17 @@ def test_a_dimension_that_the_dataset_lacks_is_refused(version, generator, admin
     )
 
 
+def test_a_dataset_without_training_pairs_is_refused(version, generator, admin):
+    pairs = {"helpfulness": {"pairs": {"train": 0, "test": 4}}, "harmlessness": {"pairs": {"train": 9, "test": 4}}}
+    version.counts = {"dimensions": pairs}
+    version.save()
+    refused(
+        "dataset_version", "no preference for helpfulness", dataset_version=version, generator=generator, user=admin
+    )
+    config = {"dimensions": ["harmlessness"]}
+    assert reward_model_run_start(dataset_version=version, generator=generator, config=config, user=admin).pk
+
+
 def test_where_a_dataset_did_not_count_its_dimensions_those_of_the_project_hold(version, generator, admin):
     version.counts = {}
     version.save()
