@@ -27,6 +27,7 @@ from annotate.formats.jsonl import Findings
 from annotate.formats.prompts import PromptRecord, read_prompts
 from annotate.formats.rankings import FORMATS, RankingRecord
 from annotate.generation.models import Generator, Response
+from annotate.generation.texts import text_hash
 from annotate.pairs import content_hash
 from annotate.projects.models import Project, Prompt, PromptImport
 from annotate.projects.services import BATCH, prompts_import, prompts_store, refuse
@@ -256,7 +257,7 @@ class _RankingsWriter:
         )
         members, judgements = [], []
         for comparison, record in zip(comparisons, keyed.values(), strict=True):
-            ids = [responses[comparison.prompt_id, self._generator(r).pk, _text_hash(r.text)] for r in record.responses]
+            ids = [responses[comparison.prompt_id, self._generator(r).pk, text_hash(r.text)] for r in record.responses]
             members += [
                 ComparisonResponse(comparison=comparison, response_id=pk, position=position)
                 for position, pk in enumerate(ids)
@@ -276,7 +277,7 @@ class _RankingsWriter:
         self.counts["comparisons"] += len(comparisons)
 
     def _key(self, record: RankingRecord) -> str:
-        ranked = sorted(f"{_text_hash(r.text)}:{r.rank}" for r in record.responses)
+        ranked = sorted(f"{text_hash(r.text)}:{r.rank}" for r in record.responses)
         parts = ["import", self.format, self.dimension, content_hash(record.messages), *ranked]
         return hashlib.sha256("|".join(parts).encode()).hexdigest()
 
@@ -298,7 +299,7 @@ class _RankingsWriter:
             prompt = prompts[content_hash(record.messages)]
             for index, ranked in enumerate(record.responses):
                 generator = self._generator(ranked)
-                digest = _text_hash(ranked.text)
+                digest = text_hash(ranked.text)
                 rows[prompt, generator.pk, digest] = Response(
                     prompt_id=prompt,
                     generator=generator,
@@ -325,7 +326,3 @@ class _RankingsWriter:
                 name=name[:120], defaults={"kind": Generator.Kind.IMPORT, "description": "Imported with its rankings."}
             )
         return self.generators[name]
-
-
-def _text_hash(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()

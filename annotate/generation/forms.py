@@ -18,9 +18,9 @@ class GeneratorForm(forms.ModelForm):
         super().__init__(*args, **kwargs)
         kinds = [choice for choice in Generator.Kind.choices if choice[0] != Generator.Kind.IMPORT]
         self.fields["kind"].choices = kinds
-        self.fields["model"].help_text = (
-            "For a local model: smollm2-135m-instruct, a directory with a model, or a Hugging Face hub id."
-        )
+        self.fields[
+            "model"
+        ].help_text = "For a local model: smollm2-135m-instruct, a directory with a model, or a Hugging Face hub id."
         self.fields["endpoint_url"].assume_scheme = "http"
 
     def _post_clean(self) -> None:

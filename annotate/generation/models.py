@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
+from django.urls import reverse
 
 from annotate.projects.models import Project, Prompt
 from runs.models import Artifact, Run
@@ -52,6 +53,9 @@ class Generator(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    def get_absolute_url(self) -> str:
+        return reverse("annotate:generator-detail", args=[self.pk])
+
 
 class GenerationRun(Run):
     """Write responses to a project's prompts, and put them into comparisons when asked."""
@@ -67,6 +71,9 @@ class GenerationRun(Run):
     mix_with = models.ManyToManyField(Generator, blank=True, related_name="mixed_into")
     round = models.PositiveSmallIntegerField(default=1, help_text="The round its comparisons belong to.")
     selection = models.JSONField(default=dict, blank=True, help_text="Which prompts: tags, only unanswered, limit.")
+
+    def get_responses_url(self) -> str:
+        return f"{reverse('annotate:response-list', args=[self.project.slug])}?run={self.pk}"
 
 
 class Response(models.Model):
