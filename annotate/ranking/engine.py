@@ -38,7 +38,7 @@ def assignment_next(*, annotator: User, project: Project) -> Assignment | None:
 
 
 def assignment_ahead(*, assignment: Assignment) -> Assignment | None:
-    """The one after `assignment`, under a lease of its own, so that the page can load it before it is needed."""
+    """The one after `assignment`, under a lease of its own, so that a page can load it before it is needed."""
     return _hand_out(assignment.annotator, assignment.comparison.project, after=assignment)
 
 
@@ -90,6 +90,12 @@ def _hand_out(annotator: User, project: Project, *, after: Assignment | None) ->
         except IntegrityError:
             continue  # the constraint refused what a lock did not cover: somebody else was faster
     return None
+
+
+def leases_renew(*, annotator: User, project: Project) -> None:
+    """Somebody at work keeps what they hold: what is on screen, and what was fetched ahead."""
+    expires = timezone.now() + timedelta(minutes=project.lease_minutes)
+    held(annotator, project).order_by().update(lease_expires_at=expires)
 
 
 def _membership_lock(annotator: User, project: Project) -> Membership | None:

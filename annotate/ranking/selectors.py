@@ -48,7 +48,7 @@ def queues(annotator: User) -> list[Queue]:
         for row in Judgement.objects.filter(annotator=annotator, is_current=True)
         .order_by()
         .values("comparison__project")
-        .annotate(done=Count("*"), today=Count("*", filter=Q(created_at__gte=today_began())))
+        .annotate(done=Count("id"), today=Count("id", filter=Q(created_at__gte=today_began())))
     }
     return [_queue(annotator, project, done.get(project.pk, {})) for project in projects]
 

@@ -14,7 +14,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from annotate.ranking.answer import Answer, AnswerError
-from annotate.ranking.engine import comparison_lock, lease_regain, settle
+from annotate.ranking.engine import comparison_lock, lease_regain, leases_renew, settle
 from annotate.ranking.models import Assignment, Judgement
 from annotate.ranking.vocabulary import SKIP_REASONS
 
@@ -33,10 +33,9 @@ def draft_save(*, assignment: Assignment, draft: Mapping[str, Any]) -> Assignmen
         "seconds_active": _seconds(assignment, draft.get("seconds_active")),
         "step": str(draft.get("step") or "")[:40],
     }
-    project = assignment.comparison.project
-    expires = timezone.now() + timedelta(minutes=project.lease_minutes)
-    mine = Assignment.objects.filter(pk=assignment.pk)
-    if mine.filter(state=State.ACTIVE).update(draft=content, lease_expires_at=expires, updated_at=timezone.now()):
+    mine = Assignment.objects.filter(pk=assignment.pk, state=State.ACTIVE)
+    if mine.update(draft=content, updated_at=timezone.now()):
+        leases_renew(annotator=assignment.annotator, project=assignment.comparison.project)
         assignment.refresh_from_db()
         return assignment
     with transaction.atomic():
@@ -135,12 +134,15 @@ def assignment_skip(*, assignment: Assignment, reason: str, note: str = "") -> A
         return assignment
 
 
-def assignment_start(*, assignment: Assignment) -> None:
-    """The annotator sees it now; until then it was only fetched ahead."""
+def assignment_start(*, assignment: Assignment) -> Assignment:
+    """The annotator sees it now; until then it was only fetched ahead. A lapsed lease is taken up again if possible."""
     now = timezone.now()
-    started = Assignment.objects.filter(pk=assignment.pk, started_at__isnull=True).update(started_at=now)
-    if started:
-        assignment.started_at = now
+    Assignment.objects.filter(pk=assignment.pk, started_at__isnull=True).update(started_at=now)
+    if assignment.state == State.RELEASED:
+        lease_regain(assignment=assignment)
+    elif assignment.state == State.ACTIVE:
+        leases_renew(annotator=assignment.annotator, project=assignment.comparison.project)
+    return assignment
 
 
 def answer_read(assignment: Assignment, data: Mapping[str, Any], *, complete: bool = True) -> Answer:

@@ -14,14 +14,14 @@ const announce = (sentence) => { announcer.textContent = sentence; };
 
 let desk = null;
 let ahead = null; // a promise of {id, url, html}, or of null when nothing is left
-let waiting = false; // submitted, and nothing to show instead yet
+let waiting = false; // sent off, and nothing to show instead yet
 
 const store = new Store({
   user: root.dataset.user,
   onState: showState,
   onDelivered(entry, data) {
     if (["extra", "revised"].includes(data.outcome)) desk.hint(data.message);
-    if (entry.id === desk.item.id) location.assign(desk.item.nextUrl);
+    if (entry.id === desk.item.id && !waiting) location.assign(desk.item.nextUrl);
   },
   onRefused(entry, message) {
     if (entry.id === desk.item.id) waiting = false;
@@ -70,7 +70,10 @@ async function leave(entry) {
   if (next && next.id !== entry.id) {
     show(next);
   } else if (!(await delivered)) {
+    waiting = false; // once it gets through, `onDelivered` goes on
     desk.hint(text("waiting", { count: store.outbox.length }), true);
+  } else if (waiting) {
+    location.assign(desk.item.nextUrl);
   }
 }
 
@@ -80,9 +83,8 @@ function show({ url, html }) {
   root.replaceChildren(template.content);
   history.pushState({}, "", url);
   window.scrollTo({ top: 0, behavior: "instant" });
-  const saved = { kind: "saving" };
   open(root.querySelector("form.item"));
-  if (store.outbox.length) showState(saved.kind);
+  if (store.outbox.length) showState("saving");
   root.querySelector("[data-title]").focus({ preventScroll: true });
   announce(text("newItem", { count: desk.item.keys.length }));
 }
