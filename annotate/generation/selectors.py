@@ -1,49 +1,59 @@
-"""Reading about generators, their runs and responses."""
+"""What can be asked about generators, generation runs and responses."""
 
 from __future__ import annotations
 
-from django.db.models import Count, Exists, IntegerField, Max, OuterRef, QuerySet, Subquery, Value
-from django.db.models.functions import Coalesce
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
-from annotate.generation.config import Selection
+from django.db.models import Count, Exists, OuterRef, Prefetch, QuerySet
+
 from annotate.generation.models import GenerationRun, Generator, Response
 from annotate.projects.models import Project, Prompt
 
 
 def generators() -> QuerySet[Generator]:
-    """All generators, the newest first, with how many runs they had."""
-    runs = GenerationRun.objects.filter(generator=OuterRef("pk")).order_by().values("generator")
-    counted = runs.annotate(n=Count("pk")).values("n")
-    return (
-        Generator.objects.select_related("produced_by", "adapter")
-        .annotate(run_count=Coalesce(Subquery(counted, output_field=IntegerField()), Value(0)))
-        .order_by("-pk")
-    )
+    """All generators with how much they wrote."""
+    return Generator.objects.select_related("adapter", "produced_by").annotate(response_count=Count("responses"))
 
 
 def generation_runs() -> QuerySet[GenerationRun]:
+    """All generation runs, the newest first."""
     return GenerationRun.objects.select_related("project", "generator", "created_by").order_by("-pk")
 
 
-def selected_prompts(project: Project, selection: Selection, generator: Generator) -> QuerySet[Prompt]:
-    """The prompts a run answers, in order of id."""
-    prompts = Prompt.objects.filter(project=project).order_by("pk")
-    if selection.ids:
-        prompts = prompts.filter(pk__in=selection.ids)
-    if selection.tags:
-        prompts = prompts.filter(tags__overlap=selection.tags)
-    if selection.unanswered:
-        prompts = prompts.exclude(Exists(Response.objects.filter(prompt=OuterRef("pk"), generator=generator)))
-    return prompts[: selection.limit] if selection.limit else prompts
+def prompts_selected(project: Project, selection: Mapping[str, Any], generator: Generator) -> QuerySet[Prompt]:
+    """The prompts a generation run is about, in order of id.
+
+    selection: {"tags": [any of these], "ids": [...], "unanswered": only those `generator` has not answered,
+    "limit": the first so many}. An empty one is all prompts of the project.
+    """
+    rows = Prompt.objects.filter(project=project).order_by("pk")
+    if selection.get("tags"):
+        rows = rows.filter(tags__overlap=list(selection["tags"]))
+    if selection.get("ids"):
+        rows = rows.filter(pk__in=selection["ids"])
+    if selection.get("unanswered"):
+        rows = rows.filter(~Exists(Response.objects.filter(prompt=OuterRef("pk"), generator=generator)))
+    return rows[: selection["limit"]] if selection.get("limit") else rows
 
 
-def current_round(project: Project) -> int:
-    """The round that the project is in: the latest that has comparisons, and 1 before there are any."""
-    from annotate.ranking.models import Comparison
+@dataclass(frozen=True, slots=True)
+class ResponsePage:
+    """Prompts with their responses, and the key of the next page."""
 
-    latest = Comparison.objects.filter(project=project).aggregate(latest=Max("round"))["latest"]
-    return max(latest or 1, 1)
+    prompts: list[Prompt]
+    following: int | None
 
 
-def responses_of(prompt: Prompt) -> QuerySet[Response]:
-    return prompt.responses.select_related("generator", "run").order_by("generator__name", "run", "sample_index", "pk")
+def responses_page(project: Project, *, after: int = 0, size: int = 20) -> ResponsePage:
+    """Prompts that have responses, from a key on, each with its responses in order."""
+    written = Response.objects.select_related("generator").order_by("generator__name", "pk")
+    rows = (
+        Prompt.objects.filter(project=project, pk__gt=after)
+        .filter(Exists(Response.objects.filter(prompt=OuterRef("pk"))))
+        .prefetch_related(Prefetch("responses", queryset=written))
+        .order_by("pk")[: size + 1]
+    )
+    found = list(rows)
+    return ResponsePage(found[:size], found[size - 1].pk if len(found) > size else None)

@@ -1,34 +1,39 @@
-"""What can be done with generators: make one known, and start it writing."""
+"""What can be done with generators: register them, and make them write."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-import structlog
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.db.models import Max
+from pydantic import Field
 
 from accounts.models import User
-from annotate.generation.config import Selection
 from annotate.generation.models import GenerationRun, Generator
-from annotate.generation.selectors import current_round, selected_prompts
+from annotate.generation.selectors import prompts_selected
 from annotate.projects.models import Project
-from lm.checks import check_adapter, check_model
-from lm.config import GenerationConfig
-from runs.artifacts import artifact_path
-from runs.faults import MachineFault
+from annotate.ranking.models import Comparison
+from lm.checks import check_model
+from lm.config import Frozen, GenerationConfig
 from runs.models import Artifact, Run
 from runs.schema import config_validated
 from runs.services import run_enqueue
 
-log = structlog.get_logger(__name__)
-
 KIND = "generation"
-_VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,99}")
-_SECRETS = ("PLUMBLINE_", "DATABASE_URL", "REDIS_URL")
+
+
+class Selection(Frozen):
+    """Which prompts a generation run is about."""
+
+    tags: list[str] = Field(default_factory=list, title="Tags", description="Prompts with any of these. Empty: all.")
+    ids: list[int] = Field(default_factory=list, title="Prompt ids", description="Only these prompts. Empty: all.")
+    unanswered: bool = Field(
+        default=False, title="Only unanswered", description="Leave out prompts that this generator has answered."
+    )
+    limit: int = Field(default=0, ge=0, title="At most", description="Only the first so many prompts. 0: all.")
 
 
 def generator_create(
@@ -37,141 +42,105 @@ def generator_create(
     kind: str = Generator.Kind.LOCAL,
     model: str = "",
     adapter: Artifact | None = None,
-    endpoint_url: str = "",
-    endpoint_model: str = "",
-    api_key_env: str = "",
-    description: str = "",
-    produced_by: Run | None = None,
     user: User | None = None,
+    **fields: Any,
 ) -> Generator:
-    """Make a generator known. Raises ValidationError with field errors if it could not write a word."""
-    generator = Generator(
-        name=name.strip(),
-        kind=kind,
-        model=model.strip(),
-        adapter=adapter,
-        endpoint_url=endpoint_url.strip(),
-        endpoint_model=endpoint_model.strip(),
-        api_key_env=api_key_env.strip(),
-        description=description.strip(),
-        produced_by=produced_by,
-        created_by=user,
-    )
-    errors = generator_errors(generator)
-    try:
-        # The database's own check says the same as generator_errors, less clearly.
-        generator.full_clean(validate_constraints=False)
-    except ValidationError as error:
-        errors = error.message_dict | errors
-    if errors:
-        raise ValidationError(errors)
-    generator.save()
-    log.info("generator.created", generator=generator.pk, kind=kind, by=user.pk if user else None)
-    return generator
-
-
-def generator_errors(generator: Generator) -> dict[str, list[str]]:
-    """Why a generator cannot be used, by field: looked at when it is made and before every run."""
+    """Register a generator. Raises ValidationError with field errors if it could not write anything."""
+    generator = Generator(name=name.strip(), kind=kind, model=model.strip(), adapter=adapter, created_by=user, **fields)
     errors: dict[str, list[str]] = {}
-    if generator.kind == Generator.Kind.LOCAL:
+    if kind == Generator.Kind.LOCAL:
         try:
             check_model(generator.model, settings.MODELS_DIR)
         except ValueError as error:
             errors["model"] = [str(error)]
-        if generator.adapter is not None:
-            try:
-                check_adapter(artifact_path(generator.adapter))
-            except (ValueError, MachineFault) as error:
-                errors["adapter"] = [str(error)]
-    elif generator.kind == Generator.Kind.ENDPOINT:
-        if not generator.endpoint_url.startswith(("http://", "https://")):
-            errors["endpoint_url"] = ["Give an address that begins with http:// or https://, up to /v1."]
-        if not generator.endpoint_model:
-            errors["endpoint_model"] = ["Give the name of the model as the endpoint knows it."]
-        if generator.api_key_env:
-            errors |= _api_key_errors(generator.api_key_env)
-    return errors
+    if kind == Generator.Kind.ENDPOINT:
+        for field, sentence in (
+            ("endpoint_url", "Give the address of the endpoint, such as http://localhost:8001/v1."),
+            ("endpoint_model", "Give the name of the model, as the endpoint knows it."),
+        ):
+            if not getattr(generator, field):
+                errors[field] = [sentence]
+    try:
+        generator.full_clean(validate_constraints=not errors)
+    except ValidationError as error:
+        errors = {**error.message_dict, **errors}
+    if errors:
+        raise ValidationError(errors)
+    generator.save()
+    return generator
 
 
-def _api_key_errors(name: str) -> dict[str, list[str]]:
-    if not _VARIABLE.fullmatch(name):
-        # Whatever was typed may be a key: it is not repeated.
-        return {
-            "api_key_env": [
-                "Give the name of an environment variable of the workers, such as OPENAI_API_KEY. "
-                "The key itself does not belong here."
-            ]
-        }
-    if name.startswith(_SECRETS):
-        return {"api_key_env": ["This variable belongs to the platform and is not sent to an endpoint."]}
-    return {}
-
-
+@transaction.atomic
 def generation_run_start(
     *,
     project: Project,
     generator: Generator,
-    config: dict[str, Any] | None = None,
+    config: Mapping[str, Any] | None = None,
     comparisons: str = GenerationRun.Comparisons.OWN,
     mix_with: Iterable[Generator] = (),
     round: int | None = None,
-    selection: dict[str, Any] | None = None,
+    selection: Mapping[str, Any] | None = None,
     title: str = "",
     user: User | None = None,
 ) -> GenerationRun:
-    """Queue a run that answers the project's prompts.
+    """Queue the writing of K responses to each selected prompt.
 
-    comparisons: none, own (of this run's responses), or mixed (also of responses that the generators `mix_with` have
-    already given). round: the round of these comparisons; None is the project's current one. selection: see Selection.
+    comparisons: "own" puts this run's responses into comparisons, "mixed" puts them beside what `mix_with` wrote
+    before, "none" makes none. round: the round of those comparisons; the latest one by default.
     Raises ValidationError with field errors, before any run exists.
     """
     errors: dict[str, list[str]] = {}
-    others = list(mix_with)
-    checked, chosen = _validated(GenerationConfig, config, errors), _validated(Selection, selection, errors)
-    if generator.kind == Generator.Kind.IMPORT:
-        errors["generator"] = [f"{generator} stands for imported responses, so it cannot write new ones."]
-    elif complaints := generator_errors(generator):
-        errors["generator"] = [message for messages in complaints.values() for message in messages]
+    checked, wanted = None, None
+    mixed = list(mix_with)
+    try:
+        checked = config_validated(GenerationConfig, {"k": project.k, **(config or {})})
+    except ValidationError as error:
+        errors |= error.message_dict
+    try:
+        wanted = config_validated(Selection, selection or {})
+    except ValidationError as error:
+        errors |= {f"selection.{name}": texts for name, texts in error.message_dict.items()}
+    errors |= _generator_errors(generator)
     if comparisons not in GenerationRun.Comparisons.values:
-        errors["comparisons"] = [f"“{comparisons}” is not one of {', '.join(GenerationRun.Comparisons.values)}."]
-    if comparisons == GenerationRun.Comparisons.MIXED and not [g for g in others if g.pk != generator.pk]:
-        errors["mix_with"] = ["Name at least one other generator whose responses are compared with these."]
-    if checked and comparisons == GenerationRun.Comparisons.OWN and checked.k < 2:
-        errors["k"] = ["A comparison needs at least 2 responses. Ask for more, or for no comparisons."]
-    if round is not None and not 1 <= round <= 32_000:
-        errors["round"] = ["A round is a number from 1 on."]
-    if chosen and not selected_prompts(project, chosen, generator).exists():
-        has_prompts = project.prompts.exists()
-        errors["selection"] = [
-            "No prompt of the project matches." if has_prompts else "The project has no prompts yet. Import some first."
-        ]
-    if len(title) > 200:
-        errors["title"] = ["Use at most 200 characters."]
-    if errors or checked is None or chosen is None:
+        errors["comparisons"] = [f"Choose among {', '.join(GenerationRun.Comparisons.values)}."]
+    elif comparisons == GenerationRun.Comparisons.MIXED and not mixed:
+        errors["mix_with"] = ["Choose at least one generator whose responses are to be mixed in."]
+    elif comparisons == GenerationRun.Comparisons.OWN and checked and checked.k < 2:
+        errors["k"] = ["A comparison needs at least two responses."]
+    if wanted and not prompts_selected(project, wanted.model_dump(), generator).exists():
+        errors["selection"] = ["No prompt of this project is selected, so there is nothing to write."]
+    if errors:
         raise ValidationError(errors)
+    assert checked is not None
+    assert wanted is not None
     run = GenerationRun(
         kind=KIND,
-        title=title.strip() or f"{checked.k} responses of {generator} for {project}"[:200],
-        queue=Run.Queue.GPU if generator.kind == Generator.Kind.LOCAL else Run.Queue.DEFAULT,
+        title=title.strip()[:200] or f"Responses of {generator} for {project}"[:200],
+        queue=Run.Queue.DEFAULT if generator.kind == Generator.Kind.ENDPOINT else Run.Queue.GPU,
         config=checked.model_dump(mode="json"),
         seed=checked.seed,
         created_by=user,
         project=project,
         generator=generator,
         comparisons=comparisons,
-        round=round or current_round(project),
-        selection=chosen.model_dump(mode="json", exclude_defaults=True),
+        round=round or latest_round(project),
+        selection=wanted.model_dump(mode="json"),
     )
-    with transaction.atomic():
-        run_enqueue(run=run)
-        if comparisons == GenerationRun.Comparisons.MIXED:
-            run.mix_with.set(g for g in others if g.pk != generator.pk)
+    run_enqueue(run=run)
+    run.mix_with.set(mixed)
     return run
 
 
-def _validated(model: Any, values: dict[str, Any] | None, errors: dict[str, list[str]]) -> Any:
-    try:
-        return config_validated(model, values or {})
-    except ValidationError as error:
-        errors |= error.message_dict
-        return None
+def latest_round(project: Project) -> int:
+    return Comparison.objects.filter(project=project).aggregate(last=Max("round"))["last"] or 1
+
+
+def _generator_errors(generator: Generator) -> dict[str, list[str]]:
+    if generator.kind == Generator.Kind.IMPORT:
+        return {"generator": [f"{generator} stands for imported responses and cannot write new ones."]}
+    if generator.kind == Generator.Kind.LOCAL:
+        try:
+            check_model(generator.model, settings.MODELS_DIR)
+        except ValueError as error:
+            return {"generator": [str(error)]}
+    return {}

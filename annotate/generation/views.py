@@ -12,7 +12,6 @@ from annotate.generation.forms import GenerationRunForm, GeneratorForm
 from annotate.generation.selectors import generation_runs, generators, responses_page
 from annotate.generation.services import generation_run_start, generator_create
 from annotate.projects.models import Project
-from runs.artifacts import MANIFEST
 
 
 @admin_required
@@ -42,11 +41,7 @@ def generator_new(request: HttpRequest) -> HttpResponse:
 def generator_detail(request: HttpRequest, pk: int) -> HttpResponse:
     """One generator: what it is, where it comes from, what it did."""
     generator = get_object_or_404(generators(), pk=pk)
-    context = {
-        "generator": generator,
-        "runs": generation_runs().filter(generator=generator)[:20],
-        "manifest": MANIFEST,
-    }
+    context = {"generator": generator, "runs": generation_runs().filter(generator=generator)[:20]}
     return render(request, "annotate/generation/generator.html", context)
 
 
@@ -83,6 +78,12 @@ def generation_start(request: HttpRequest, slug: str) -> HttpResponse:
 def response_list(request: HttpRequest, slug: str) -> HttpResponse:
     """Prompts with what was written to them."""
     project = get_object_or_404(Project, slug=slug)
-    after = request.GET.get("after", "")
-    page = responses_page(project, after=int(after) if after.isdecimal() and len(after) < 19 else 0)
-    return render(request, "annotate/generation/responses.html", {"project": project, "page": page})
+    run, after = _number(request, "run"), _number(request, "after")
+    page = responses_page(project, run=run, after=after or 0)
+    context = {"project": project, "page": page, "run": run}
+    return render(request, "annotate/generation/responses.html", context)
+
+
+def _number(request: HttpRequest, name: str) -> int | None:
+    value = request.GET.get(name, "")
+    return int(value) if value.isdecimal() and len(value) < 19 else None

@@ -40,14 +40,14 @@ class Command(BaseCommand):
             missing = "project with the slug" if project is None else "generator called"
             raise CommandError(f"There is no {missing} {options['project' if project is None else 'generator']!r}.")
         sampling = {name: options[name] for name in ("temperature", "top_p", "max_tokens") if options[name] is not None}
-        config = {"sampling": sampling, "seed": options["seed"], **({"k": options["k"]} if options["k"] else {})}
+        config = {"sampling": sampling, "seed": options["seed"], "k": options["k"] or project.k}
         try:
             run = generation_run_start(
                 project=project,
                 generator=generator,
                 config=config,
                 comparisons=options["comparisons"],
-                selection={"limit": options["limit"]},
+                selection={"limit": options["limit"]} if options["limit"] else {},
             )
         except ValidationError as error:
             raise CommandError(" ".join(error.messages)) from None
