@@ -6,8 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from django.conf import settings
-
+from annotate.generation.kind import generator_inputs
 from rewardmodel.models import RewardModelRun
 from rewardmodel.services import KIND, reward_model_create
 from runs.artifacts import artifact_path
@@ -23,14 +22,9 @@ class RewardModelKind(RunKind):
     artifact_kind = KIND
 
     def prepare(self, run: RewardModelRun, run_dir: Path) -> dict[str, Any]:  # type: ignore[override]
-        version, generator = run.dataset_version, run.generator
-        return {
-            "dataset": str(artifact_path(version.artifact)),
-            "dataset_sha256": version.sha256,
-            "model": generator.model,
-            "adapter": str(artifact_path(generator.adapter)) if generator.adapter else None,
-            "models_dir": str(settings.MODELS_DIR),
-        }
+        version = run.dataset_version
+        dataset = {"dataset": str(artifact_path(version.artifact)), "dataset_sha256": version.sha256}
+        return dataset | generator_inputs(run.generator)
 
     def command(self, run: Run, run_dir: Path) -> list[str]:
         return [sys.executable, "-m", "rewardmodel.training", str(run_dir)]

@@ -63,6 +63,31 @@ def test_long_texts_are_cut_counted_and_closed(tmp_path, tiny_chat):
     assert (encoded.prompt_cut, encoded.responses_cut) == (True, 2)
 
 
+def test_what_the_platform_builds_is_what_the_trainer_reads(tmp_path):
+    from annotate.datasets.build import Record, write_dataset
+    from annotate.datasets.config import DatasetConfig
+
+    records = [
+        Record(
+            comparison=str(number),
+            prompt=[{"role": "user", "content": f"Question {number}"}],
+            responses=[{"id": str(i), "text": f"answer {i}", "generator": "g"} for i in range(3)],
+            rankings={
+                "helpfulness": [{"ranks": [1, 2, 2], "weight": 1.0, "annotator": "a1", "strengths": [3, None, None]}],
+                "harmlessness": [{"ranks": [None, 1, None], "weight": 1.0, "annotator": "a1", "strengths": None}],
+            },
+        )
+        for number in range(30)
+    ]
+    counts = write_dataset(tmp_path, records, DatasetConfig(), name="Built", dimensions=["helpfulness", "harmlessness"])
+    found = read_rankings(tmp_path)
+    assert found.dimensions == ("helpfulness",)
+    sides = {"train": len(found.train), "test": len(found.test)}
+    assert sides == counts["dimensions"]["helpfulness"]["comparisons"]
+    assert min(sides.values()) > 0
+    assert found.train[0].edges["helpfulness"][0] == Edge(0, 1, 1.0, 1.0, 3.0)
+
+
 def refused(tmp_path, rows, *parts, dimensions=()):
     dataset = write_dataset(tmp_path, rows)
     with pytest.raises(UserError) as caught:
