@@ -72,9 +72,6 @@ class GenerationRun(Run):
     round = models.PositiveSmallIntegerField(default=1, help_text="The round its comparisons belong to.")
     selection = models.JSONField(default=dict, blank=True, help_text="Which prompts: tags, only unanswered, limit.")
 
-    def get_responses_url(self) -> str:
-        return f"{reverse('annotate:response-list', args=[self.project.slug])}?run={self.pk}"
-
 
 class Response(models.Model):
     """One generator's answer to one prompt."""

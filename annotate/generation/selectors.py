@@ -13,8 +13,8 @@ from annotate.projects.models import Project, Prompt
 
 
 def generators() -> QuerySet[Generator]:
-    """All generators with how much they wrote."""
-    return Generator.objects.select_related("adapter", "produced_by").annotate(response_count=Count("responses"))
+    """All generators with how many runs they had."""
+    return Generator.objects.select_related("adapter", "produced_by").annotate(run_count=Count("runs"))
 
 
 def generation_runs() -> QuerySet[GenerationRun]:
@@ -46,13 +46,15 @@ class ResponsePage:
     following: int | None
 
 
-def responses_page(project: Project, *, after: int = 0, size: int = 20) -> ResponsePage:
-    """Prompts that have responses, from a key on, each with its responses in order."""
-    written = Response.objects.select_related("generator").order_by("generator__name", "pk")
+def responses_page(project: Project, *, run: int | None = None, after: int = 0, size: int = 20) -> ResponsePage:
+    """Prompts that have responses (of one run, where asked), from a key on, each with its responses in order."""
+    written = Response.objects.filter(run=run) if run else Response.objects.all()
     rows = (
         Prompt.objects.filter(project=project, pk__gt=after)
-        .filter(Exists(Response.objects.filter(prompt=OuterRef("pk"))))
-        .prefetch_related(Prefetch("responses", queryset=written))
+        .filter(Exists(written.filter(prompt=OuterRef("pk"))))
+        .prefetch_related(
+            Prefetch("responses", queryset=written.select_related("generator").order_by("generator__name", "pk"))
+        )
         .order_by("pk")[: size + 1]
     )
     found = list(rows)

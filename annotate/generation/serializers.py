@@ -5,8 +5,8 @@ from __future__ import annotations
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from annotate.generation.config import Selection
 from annotate.generation.models import GenerationRun, Generator, Response
+from annotate.generation.services import Selection
 from annotate.projects.models import Project
 from lm.config import GenerationConfig
 from runs.schema import inline_schema

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -23,6 +24,8 @@ from runs.schema import config_validated
 from runs.services import run_enqueue
 
 KIND = "generation"
+_VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,99}")
+_SECRETS = ("PLUMBLINE_", "DATABASE_URL", "REDIS_URL", "AWS_")
 
 
 class Selection(Frozen):
@@ -47,20 +50,9 @@ def generator_create(
 ) -> Generator:
     """Register a generator. Raises ValidationError with field errors if it could not write anything."""
     generator = Generator(name=name.strip(), kind=kind, model=model.strip(), adapter=adapter, created_by=user, **fields)
-    errors: dict[str, list[str]] = {}
-    if kind == Generator.Kind.LOCAL:
-        try:
-            check_model(generator.model, settings.MODELS_DIR)
-        except ValueError as error:
-            errors["model"] = [str(error)]
-    if kind == Generator.Kind.ENDPOINT:
-        for field, sentence in (
-            ("endpoint_url", "Give the address of the endpoint, such as http://localhost:8001/v1."),
-            ("endpoint_model", "Give the name of the model, as the endpoint knows it."),
-        ):
-            if not getattr(generator, field):
-                errors[field] = [sentence]
+    errors = generator_errors(generator)
     try:
+        # The database's own check of the source says the same as generator_errors, less clearly.
         generator.full_clean(validate_constraints=not errors)
     except ValidationError as error:
         errors = {**error.message_dict, **errors}
@@ -100,7 +92,10 @@ def generation_run_start(
         wanted = config_validated(Selection, selection or {})
     except ValidationError as error:
         errors |= {f"selection.{name}": texts for name, texts in error.message_dict.items()}
-    errors |= _generator_errors(generator)
+    if generator.kind == Generator.Kind.IMPORT:
+        errors["generator"] = [f"{generator} stands for imported responses and cannot write new ones."]
+    elif complaints := generator_errors(generator):
+        errors["generator"] = [sentence for sentences in complaints.values() for sentence in sentences]
     if comparisons not in GenerationRun.Comparisons.values:
         errors["comparisons"] = [f"Choose among {', '.join(GenerationRun.Comparisons.values)}."]
     elif comparisons == GenerationRun.Comparisons.MIXED and not mixed:
@@ -135,12 +130,29 @@ def latest_round(project: Project) -> int:
     return Comparison.objects.filter(project=project).aggregate(last=Max("round"))["last"] or 1
 
 
-def _generator_errors(generator: Generator) -> dict[str, list[str]]:
-    if generator.kind == Generator.Kind.IMPORT:
-        return {"generator": [f"{generator} stands for imported responses and cannot write new ones."]}
+def generator_errors(generator: Generator) -> dict[str, list[str]]:
+    """Why a generator could not write, by field: looked at when it is made and before every run."""
+    errors: dict[str, list[str]] = {}
     if generator.kind == Generator.Kind.LOCAL:
         try:
             check_model(generator.model, settings.MODELS_DIR)
         except ValueError as error:
-            return {"generator": [str(error)]}
+            errors["model"] = [str(error)]
+    elif generator.kind == Generator.Kind.ENDPOINT:
+        if not generator.endpoint_url.startswith(("http://", "https://")):
+            errors["endpoint_url"] = ["Give an address that begins with http:// or https://, up to /v1."]
+        if not generator.endpoint_model:
+            errors["endpoint_model"] = ["Give the name of the model as the endpoint knows it."]
+        if generator.api_key_env:
+            errors |= _api_key_errors(generator.api_key_env)
+    return errors
+
+
+def _api_key_errors(name: str) -> dict[str, list[str]]:
+    if not _VARIABLE.fullmatch(name):
+        # Whatever was typed may be a key: it is not repeated.
+        sentence = "Give the name of an environment variable of the workers, such as OPENAI_API_KEY, never the key."
+        return {"api_key_env": [sentence]}
+    if name.startswith(_SECRETS):
+        return {"api_key_env": ["This variable belongs to the platform and is not sent to an endpoint."]}
     return {}
