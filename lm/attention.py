@@ -8,7 +8,8 @@ Mistral, Gemma, ...), adapters and gradient checkpointing included. Without a la
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -17,14 +18,31 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 from transformers.modeling_utils import AttentionInterface
 
+from lm.cache import PrefixCache
+
 NAME = "plumbline_branches"
 
 
 @dataclass(frozen=True)
 class Branches:
-    """Where the groups of a packed row lie: (prompt start, prompt length, response lengths), responses right behind."""
+    """Where the groups of a packed row lie: (prompt start, prompt length, response lengths), responses right behind.
+
+    `keep(layer, key, value)`, if given, receives every layer's keys and values [1, H_kv, T, D].
+    """
 
     groups: tuple[tuple[int, int, tuple[int, ...]], ...]
+    keep: Callable[[int, torch.Tensor, torch.Tensor], None] | None = None
+    _masks: dict[tuple[int, int, torch.dtype], torch.Tensor] = field(default_factory=dict, compare=False, repr=False)
+
+    def mask(self, count: int, length: int, like: torch.Tensor) -> torch.Tensor:
+        """Additive mask [count, length + count] of a response behind its prompt, made once for all layers."""
+        key = (count, length, like.dtype)
+        if key not in self._masks:
+            hidden = torch.ones(count, length + count, dtype=torch.bool, device=like.device).triu(length + 1)
+            self._masks[key] = torch.zeros(hidden.shape, dtype=like.dtype, device=like.device).masked_fill_(
+                hidden, float("-inf")
+            )
+        return self._masks[key]
 
 
 def branch_attention(
@@ -35,12 +53,21 @@ def branch_attention(
     attention_mask: torch.Tensor | None,
     dropout: float = 0.0,
     scaling: float | None = None,
-    branches: Branches | None = None,
+    branches: Branches | PrefixCache | None = None,
     **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Attention over a packed row: query [1, H, T, D], key and value [1, H_kv, T, D] -> [1, T, H, D]."""
+    """Attention over a packed row: query [1, H, T, D], key and value [1, H_kv, T, D] -> [1, T, H, D].
+
+    `branches` is the layout of prompts and responses, or, while sampling, the cache that each token continues.
+    """
     if branches is None:
         return sdpa_attention_forward(module, query, key, value, attention_mask, dropout, scaling, **kwargs)
+    scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
+    layer: Any = getattr(module, "layer_idx", 0)
+    if isinstance(branches, PrefixCache):
+        return branches.attend(layer, query, key, value, scaling), None
+    if branches.keep is not None:
+        branches.keep(layer, key, value)
     repeats = query.shape[1] // key.shape[1]
     if repeats > 1:
         key, value = (key.repeat_interleave(repeats, dim=1), value.repeat_interleave(repeats, dim=1))
@@ -56,13 +83,12 @@ def branch_attention(
         at = start + length
         for count in responses:
             own = slice(at, at + count)
-            seen = torch.ones(count, length + count, dtype=torch.bool, device=query.device).tril(length)
             parts.append(
                 scaled_dot_product_attention(
                     query[:, :, own],
                     torch.cat([prompt_key, key[:, :, own]], dim=2),
                     torch.cat([prompt_value, value[:, :, own]], dim=2),
-                    attn_mask=seen,
+                    attn_mask=branches.mask(count, length, query),
                     dropout_p=dropout,
                     scale=scaling,
                 )

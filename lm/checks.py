@@ -111,7 +111,7 @@ def _read_json(file: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise ValueError(f"{file} cannot be read: {error}.") from None
     if not isinstance(value, dict):
-        raise ValueError(f"{file} does not hold a JSON object.")  # noqa: TRY004
+        raise ValueError(f"{file} does not hold a JSON object.")
     return value
 
 

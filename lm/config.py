@@ -95,6 +95,11 @@ class GenerationConfig(Frozen):
         title="Seed",
         description="With the same seed, model and settings every response comes out the same.",
     )
+    dtype: Literal["auto", "float32", "bfloat16"] = Field(
+        default="auto",
+        title="Number format",
+        description="auto is bfloat16 on a GPU and float32 on a CPU. bfloat16 is faster where the processor has it.",
+    )
     rows: int = Field(
         default=32,
         ge=1,

@@ -66,8 +66,8 @@ def response_logprobs(
 
     Logits are divided by `temperature`, as the sampler does: log-probs are those of the distribution that sampled.
     """
-    values, _ = response_statistics(model, groups, temperature=temperature, shared=shared)
-    return values
+    hidden = hidden_states(model, groups, shared=shared)
+    return logprobs_from(model, hidden, groups, temperature=temperature, entropy=False)[0]
 
 
 def response_statistics(
@@ -79,7 +79,7 @@ def response_statistics(
 
 
 def logprobs_from(
-    model: Any, hidden: Hidden, groups: Sequence[Group], *, temperature: float = 1.0
+    model: Any, hidden: Hidden, groups: Sequence[Group], *, temperature: float = 1.0, entropy: bool = True
 ) -> tuple[list[list[torch.Tensor]], list[list[torch.Tensor]]]:
     """`response_statistics` from hidden states at hand, so that one forward pass can serve policy and critic."""
     flat = [index for group in hidden.predictors for index in group]
@@ -87,7 +87,11 @@ def logprobs_from(
     targets = [token for group in groups for response in group.responses for token in response]
     device = hidden.states.device
     values, entropies = token_statistics(
-        unwrap(model), hidden.states[torch.cat(flat)], torch.tensor(targets, device=device), temperature
+        unwrap(model),
+        hidden.states[torch.cat(flat)],
+        torch.tensor(targets, device=device),
+        temperature,
+        entropy=entropy,
     )
     counts = [len(group.responses) for group in groups]
     return _regroup(list(values.split(lengths)), counts), _regroup(list(entropies.split(lengths)), counts)
