@@ -80,9 +80,10 @@ async function leave(entry) {
 function show({ url, html }) {
   const template = document.createElement("template");
   template.innerHTML = html; // made and sanitised by our own server
+  const scrolled = window.scrollY > 0; // then the site's bar is out of sight, and stays there
   root.replaceChildren(template.content);
   history.pushState({}, "", url);
-  window.scrollTo({ top: 0, behavior: "instant" });
+  window.scrollTo({ top: scrolled ? root.offsetTop : 0, behavior: "instant" });
   open(root.querySelector("form.item"));
   if (store.outbox.length) showState("saving");
   root.querySelector("[data-title]").focus({ preventScroll: true });

@@ -22,6 +22,7 @@ export class Desk {
     this.#listen();
     this.#fillForm();
     this.draw();
+    new ResizeObserver(() => this.view.measure()).observe(form.querySelector("[data-prompt]"));
     if (kept) store.draft(this.item, this.answer.json());
   }
 
@@ -63,6 +64,7 @@ export class Desk {
   // Change the ranking of `key`, then go on to the next response that is not placed.
   rank(key, change, rank = 1, { scroll = true } = {}) {
     if (rank > this.item.keys.length) return;
+    this.placed = key;
     this.answer.current = change(this.answer.current);
     this.#warned = null;
     const left = this.answer.unplaced();
@@ -101,7 +103,17 @@ export class Desk {
     card.focus({ preventScroll: true });
   }
 
-  strength(by, rank = this.answer.current[this.current]) {
+  // The step that is meant: below the focused response, or, once focus has gone on, the one at what was placed last.
+  #stepMeant() {
+    const ranks = this.answer.current;
+    if (this.current in ranks && this.answer.neighbours(ranks[this.current])) return ranks[this.current];
+    if (this.current in ranks && this.current !== this.placed) return undefined;
+    const last = ranks[this.placed];
+    if (this.answer.neighbours(last)) return last;
+    return Math.max(...Object.values(ranks).filter((rank) => rank < last));
+  }
+
+  strength(by, rank = this.#stepMeant()) {
     if (!this.answer.neighbours(rank)) return this.hint(this.text("noStrength", { key: this.current }));
     this.answer.setStrengthBelow(rank, this.answer.strengthBelow(rank) + by);
     this.changed();
@@ -168,9 +180,7 @@ export class Desk {
 
   dialog(name) { return this.form.querySelector(`[data-dialog=${name}]`); }
 
-  open(name) {
-    this.dialog(name).showModal();
-  }
+  open(name) { this.dialog(name).showModal(); }
 
   skip() {
     const reason = this.form.querySelector("[name=reason]:checked")?.value;
@@ -204,6 +214,8 @@ export class Desk {
       this.changed();
     });
     this.dialog("skip").addEventListener("keydown", (event) => {
+      const reason = !event.target.matches("[name=note]") && this.form.querySelectorAll("[name=reason]")[event.key - 1];
+      if (reason) { reason.checked = true; reason.focus(); }
       if (event.key !== "Enter" || event.target.matches("button")) return;
       event.preventDefault();
       this.skip();

@@ -29,14 +29,10 @@ export class View {
     set(this.one("[data-question]"), dimension.question || dimension.label);
     this.one("[data-act=allBad]").setAttribute("aria-pressed", answer.allBad.has(answer.step));
     set(this.one("[data-flag-count]"), answer.flags.size ? ` ${answer.flags.size}` : "");
-    set(this.one("[data-submit]"), this.#submitLabel(answer));
-  }
-
-  #submitLabel(answer) {
     const at = this.item.dimensions.findIndex((d) => d.key === answer.step);
     const next = this.item.dimensions[at + 1];
-    if (next) return this.text("next", { label: next.label });
-    return this.text(this.item.revises ? "submitAgain" : "submit");
+    set(this.one("[data-submit-label]"), this.text(next ? "next" : this.item.revises ? "submitAgain" : "submit"));
+    set(this.one("[data-submit-more]"), next ? `: ${next.label}` : "");
   }
 
   #drawCard(card, ranks) {
@@ -91,6 +87,12 @@ export class View {
     const headIsSeen = box.top >= top - 1 && box.top <= bottom - 96;
     const fills = box.top < top && box.bottom > bottom;
     if (!headIsSeen && !fills) window.scrollBy({ top: box.top - top - 12, behavior: "instant" });
+  }
+
+  // Heads of cards stick below the conversation, whose height only the browser knows.
+  measure() {
+    const { height } = this.one("[data-prompt]").getBoundingClientRect();
+    this.form.style.setProperty("--prompt-height", `${Math.floor(height)}px`);
   }
 
   columns() {
