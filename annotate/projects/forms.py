@@ -1,0 +1,121 @@
+"""What admins fill in about projects, people and files."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
+
+from annotate.projects.invitations import LONGEST_DAYS
+from annotate.projects.models import Invitation, Project, PromptImport
+from annotate.projects.services import PRESETS
+
+ROWS = 6  # dimensions a project can be given on its page
+
+
+def add_service_errors(form: forms.BaseForm, error: ValidationError) -> None:
+    """Show what a service refused beside the fields it is about."""
+    by_field = error.message_dict if hasattr(error, "error_dict") else {NON_FIELD_ERRORS: error.messages}
+    for name, messages in by_field.items():
+        for message in messages:
+            form.add_error(name if name in form.fields else None, message)
+
+
+class ProjectForm(forms.ModelForm):
+    """A project and its dimensions on one page: a few simple rows, empty ones ignored."""
+
+    class Meta:
+        model = Project
+        fields = ["name", "description", "guidelines", "k", "overlap", "lease_minutes", "is_paused"]
+        widgets = {
+            "description": forms.Textarea(attrs={"rows": 2}),
+            "guidelines": forms.Textarea(attrs={"rows": 10}),
+        }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{"label_suffix": "", **kwargs})
+        known = [
+            {"key": d.key, "label": d.label, "question": d.question}
+            for d in (self.instance.dimensions.all() if self.instance.pk else ())
+        ]
+        given = known or list(PRESETS)
+        self.row_count = max(ROWS, len(given) + 1)
+        for row in range(self.row_count):
+            values = given[row] if row < len(given) else {}
+            for name, length in (("key", 40), ("label", 60), ("question", 300)):
+                self.fields[f"dimension-{row}-{name}"] = forms.CharField(
+                    max_length=length, required=False, initial=values.get(name, ""), label=name.capitalize()
+                )
+        if not self.instance.pk:
+            del self.fields["is_paused"]
+
+    def main_fields(self) -> list[forms.BoundField]:
+        return [self[name] for name in self.fields if not name.startswith("dimension-")]
+
+    def dimension_rows(self) -> list[list[forms.BoundField]]:
+        names = ("label", "key", "question")
+        return [[self[f"dimension-{row}-{name}"] for name in names] for row in range(self.row_count)]
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        rows = [
+            {name: cleaned.pop(f"dimension-{row}-{name}", "").strip() for name in ("key", "label", "question")}
+            for row in range(self.row_count)
+        ]
+        cleaned["dimensions"] = [
+            row | {"key": row["key"] or row["label"].lower().replace(" ", "_")} for row in rows if any(row.values())
+        ]
+        return cleaned
+
+
+class ImportForm(forms.Form):
+    """A file, or its lines pasted."""
+
+    format = forms.ChoiceField(choices=PromptImport.Format.choices, label="What it is")
+    file = forms.FileField(required=False, help_text="JSON Lines, UTF-8, may be gzipped.")
+    text = forms.CharField(
+        required=False,
+        label="Or paste lines",
+        strip=False,
+        widget=forms.Textarea(attrs={"rows": 8, "class": "mono", "spellcheck": "false"}),
+    )
+    dimension = forms.ChoiceField(
+        required=False, help_text="For rankings: what they rank by. Empty: what the format usually means."
+    )
+
+    def __init__(self, *args: Any, project: Project, **kwargs: Any) -> None:
+        super().__init__(*args, **{"label_suffix": "", **kwargs})
+        dimensions = project.dimensions.values_list("key", "label")
+        self.fields["dimension"].choices = [("", "usual for the format"), *dimensions]
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        # An empty file arrives as a field error of its own.
+        if not self.errors and bool(cleaned.get("file")) == bool((cleaned.get("text") or "").strip()):
+            raise ValidationError("Choose a file or paste some lines, one of the two.")
+        return cleaned
+
+
+class InvitationForm(forms.Form):
+    role = forms.ChoiceField(choices=Invitation.Role.choices, initial=Invitation.Role.ANNOTATOR)
+    projects = forms.ModelMultipleChoiceField(
+        Project.objects.all(), required=False, widget=forms.CheckboxSelectMultiple, help_text="Where they may work."
+    )
+    days = forms.IntegerField(min_value=1, max_value=LONGEST_DAYS, initial=7, label="Valid for (days)")
+    note = forms.CharField(max_length=200, required=False, help_text="Who it is for, as a reminder to yourself.")
+
+
+class AcceptForm(forms.Form):
+    username = forms.CharField(max_length=150, widget=forms.TextInput(attrs={"autocomplete": "username"}))
+    email = forms.EmailField(required=False, widget=forms.EmailInput(attrs={"autocomplete": "email"}))
+    password = forms.CharField(strip=False, widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}))
+    again = forms.CharField(
+        strip=False, label="Password again", widget=forms.PasswordInput(attrs={"autocomplete": "new-password"})
+    )
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        if cleaned.get("password") and cleaned.get("again") and cleaned["password"] != cleaned["again"]:
+            self.add_error("again", "The two passwords differ.")
+        return cleaned
