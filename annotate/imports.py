@@ -27,7 +27,7 @@ from annotate.formats.jsonl import Findings
 from annotate.formats.prompts import PromptRecord, read_prompts
 from annotate.formats.rankings import FORMATS, RankingRecord
 from annotate.generation.models import Generator, Response
-from annotate.generation.texts import text_hash
+from annotate.generation.outcome import text_hash
 from annotate.pairs import content_hash
 from annotate.projects.models import Project, Prompt, PromptImport
 from annotate.projects.services import BATCH, prompts_import, prompts_store, refuse
