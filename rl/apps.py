@@ -1,5 +1,53 @@
+from typing import Any
+
 from django.apps import AppConfig
+from django.http import HttpRequest
 
 
 class RlConfig(AppConfig):
     name = "rl"
+    verbose_name = "policies"
+
+    def ready(self) -> None:
+        from rl.kind import EvaluationKind, PolicyKind
+        from runs.kinds import register
+        from runs.metrics import Metric, register_metrics
+
+        register(PolicyKind())
+        register(EvaluationKind())
+        register_metrics(
+            {
+                "reward": Metric("Reward", good="higher", order=20),
+                "kl": Metric("KL from the reference (k1)", unit="nats/response", order=21),
+                "kl_k3": Metric("KL from the reference (k3)", unit="nats", order=22),
+                "reward_margin": Metric("Implicit reward margin", good="higher", order=23),
+                "test_reward_margin": Metric("Held-out implicit reward margin", good="higher", order=24),
+                "clip_fraction": Metric("Clip fraction", order=30),
+                "entropy": Metric("Entropy", unit="nats/token", order=31),
+                "value_loss": Metric("Value loss", good="lower", order=32),
+                "explained_variance": Metric("Explained variance", good="higher", order=33),
+                "response_tokens": Metric("Response length", unit="tokens", order=34),
+                "eos_rate": Metric("Responses that end by themselves", order=35),
+                "reward_std": Metric("Spread of the rewards", order=36),
+                "chosen_reward": Metric("Implicit reward of preferred responses", order=37),
+                "rejected_reward": Metric("Implicit reward of the others", order=38),
+                "test_chosen_reward": Metric("Held-out implicit reward of preferred responses", order=39),
+                "test_rejected_reward": Metric("Held-out implicit reward of the others", order=40),
+                "policy_loss": Metric("Policy loss", order=50),
+                "update_kl": Metric("KL of one step's update", unit="nats/token", order=51),
+                "kl_coef": Metric("KL coefficient", order=52),
+                "value_clip_fraction": Metric("Value clip fraction", order=53),
+                "value_mean": Metric("Mean value", order=54),
+                "first_ratio_error": Metric("Ratio error before any update", good="lower", order=55),
+                "tokens": Metric("Response length", unit="tokens", order=56),
+                "critic_grad_norm": Metric("Gradient norm of the critic before clipping", order=90),
+                "seconds": Metric("Time", unit="s", good="lower", order=93),
+            }
+        )
+
+    def dashboard(self, request: HttpRequest) -> list[dict[str, Any]]:
+        """The newest policies and evaluations, for the admins' dashboard."""
+        from rl.selectors import evaluation_runs, policy_runs
+
+        context = {"policies": policy_runs()[:3], "evaluations": evaluation_runs()[:3]}
+        return [{"position": 50, "template": "rl/_dashboard.html", "context": context}]

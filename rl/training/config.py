@@ -299,6 +299,12 @@ class EvaluationConfig(Frozen):
     model_config = ConfigDict(allow_inf_nan=False)
 
     algorithm: Literal["evaluate"] = Field(default="evaluate", title="Algorithm", description="Evaluation of a policy.")
+    prompts: Literal["held_out", "all"] = Field(
+        default="held_out",
+        title="Prompts",
+        description="held_out: only those that the reward model's dataset keeps out of training. all: every prompt of "
+        "the project with responses, which flatters whatever was trained on them.",
+    )
     dimension_weights: Weights = Field(
         default_factory=dict,
         title="Dimension weights",

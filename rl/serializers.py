@@ -1,0 +1,86 @@
+"""Policies and evaluations as JSON."""
+
+from __future__ import annotations
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from annotate.models import DatasetVersion, Generator, Project
+from rewardmodel.models import RewardModel
+from rl.models import EvaluationRun, PolicyRun
+from rl.training.config import DPOConfig, EvaluationConfig, PPOConfig
+from runs.schema import inline_schema
+
+_LIFE = ["state", "fault", "error", "progress_done", "progress_total", "created_at", "started_at", "finished_at"]
+
+
+class PolicyRunSerializer(serializers.ModelSerializer):
+    class Meta:
+        model = PolicyRun
+        fields = [
+            "id",
+            "title",
+            "algorithm",
+            "generator",
+            "dataset_version",
+            "reward_model",
+            "project",
+            "config",
+            "result",
+            "policy",
+            *_LIFE,
+        ]
+        read_only_fields = fields
+
+
+class EvaluationRunSerializer(serializers.ModelSerializer):
+    class Meta:
+        model = EvaluationRun
+        fields = ["id", "title", "generator", "reference", "reward_model", "project", "config", "result", *_LIFE]
+        read_only_fields = fields
+
+
+@extend_schema_field({"oneOf": [inline_schema(DPOConfig), inline_schema(PPOConfig)]})
+class PolicyConfigField(serializers.DictField):
+    """`algorithm` says which settings there are. Settings left out keep their defaults."""
+
+
+@extend_schema_field(inline_schema(EvaluationConfig))
+class EvaluationConfigField(serializers.DictField):
+    """Settings left out keep their defaults."""
+
+
+class PolicyRunStartSerializer(serializers.Serializer):
+    generator = serializers.PrimaryKeyRelatedField(
+        queryset=Generator.objects.all(), help_text="A local model: the policy starts from its weights."
+    )
+    dataset_version = serializers.PrimaryKeyRelatedField(
+        queryset=DatasetVersion.objects.all(),
+        required=False,
+        allow_null=True,
+        default=None,
+        help_text="DPO: the rankings to learn from. PPO: whose train prompts to answer.",
+    )
+    reward_model = serializers.PrimaryKeyRelatedField(
+        queryset=RewardModel.objects.all(), required=False, allow_null=True, default=None, help_text="For PPO."
+    )
+    project = serializers.PrimaryKeyRelatedField(
+        queryset=Project.objects.all(),
+        required=False,
+        allow_null=True,
+        default=None,
+        help_text="PPO: whose prompts to answer, in place of a dataset version's.",
+    )
+    title = serializers.CharField(max_length=200, required=False, allow_blank=True, default="")
+    config = PolicyConfigField()
+
+
+class EvaluationRunStartSerializer(serializers.Serializer):
+    generator = serializers.PrimaryKeyRelatedField(
+        queryset=Generator.objects.all(), help_text="It must have responses to the project's prompts."
+    )
+    reference = serializers.PrimaryKeyRelatedField(queryset=Generator.objects.all())
+    reward_model = serializers.PrimaryKeyRelatedField(queryset=RewardModel.objects.all())
+    project = serializers.PrimaryKeyRelatedField(queryset=Project.objects.all())
+    title = serializers.CharField(max_length=200, required=False, allow_blank=True, default="")
+    config = EvaluationConfigField(required=False, default=dict)

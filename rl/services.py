@@ -1,0 +1,219 @@
+"""What can be done with policies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+
+from accounts.models import User
+from annotate.generation.services import generator_create, generator_errors
+from annotate.models import DatasetVersion, Generator, Project
+from rewardmodel.models import RewardModel
+from rewardmodel.selectors import dataset_dimensions
+from rl.models import EvaluationRun, PolicyRun
+from rl.selectors import evaluated_responses, project_prompts
+from rl.training.config import DPOConfig, EvaluationConfig, PPOConfig
+from runs.artifacts import artifact_path
+from runs.models import Run
+from runs.schema import config_validated
+from runs.services import run_enqueue
+
+POLICY, EVALUATION = "policy", "evaluation"
+CONFIGS: dict[str, type[DPOConfig] | type[PPOConfig]] = {"dpo": DPOConfig, "ppo": PPOConfig}
+
+Errors = dict[str, list[str]]
+
+
+@transaction.atomic
+def policy_run_start(
+    *,
+    generator: Generator,
+    config: Mapping[str, Any],
+    dataset_version: DatasetVersion | None = None,
+    reward_model: RewardModel | None = None,
+    project: Project | None = None,
+    title: str = "",
+    user: User | None = None,
+) -> PolicyRun:
+    """Queue the training of a policy that starts from `generator`.
+
+    `config["algorithm"]` is dpo, which learns from a dataset version, or ppo, which answers prompts (of a dataset
+    version's train split, of a project, or of the reward model's own dataset) against a reward model.
+    Raises ValidationError with field errors, before any run exists.
+    """
+    algorithm = config.get("algorithm")
+    if algorithm not in CONFIGS:
+        raise ValidationError({"algorithm": [f"Choose one of {', '.join(CONFIGS)}."]})
+    errors: Errors = {}
+    try:
+        checked = config_validated(CONFIGS[algorithm], config)
+    except ValidationError as error:
+        errors |= error.message_dict
+        checked = None
+    errors |= _start_errors(generator) | _title_errors(title)
+    if algorithm == "dpo":
+        if reward_model is not None or project is not None:
+            errors["reward_model" if reward_model else "project"] = ["DPO learns from a dataset version alone."]
+        errors |= _rankings_errors(dataset_version, checked)
+    else:
+        if dataset_version is not None and project is not None:
+            errors["project"] = ["Choose the prompts of a dataset version or of a project, not both."]
+        elif dataset_version is None and project is None and reward_model is not None:
+            dataset_version = reward_model.run.dataset_version
+        errors |= _prompt_errors(reward_model, dataset_version, project) | _reward_errors(reward_model, checked)
+    if errors or checked is None:
+        raise ValidationError(errors)
+    source = dataset_version or project
+    run = PolicyRun(
+        kind=POLICY,
+        title=title.strip() or f"{algorithm.upper()} on {source}"[:200],
+        queue=Run.Queue.GPU,
+        config=checked.model_dump(mode="json"),
+        seed=checked.seed,
+        created_by=user,
+        algorithm=algorithm,
+        generator=generator,
+        dataset_version=dataset_version,
+        reward_model=reward_model,
+        project=project,
+    )
+    run_enqueue(run=run)
+    return run
+
+
+@transaction.atomic
+def evaluation_run_start(
+    *,
+    generator: Generator,
+    reference: Generator,
+    reward_model: RewardModel,
+    project: Project,
+    config: Mapping[str, Any] | None = None,
+    title: str = "",
+    user: User | None = None,
+) -> EvaluationRun:
+    """Queue the measuring of `generator`'s responses to `project`'s prompts, against those of `reference`.
+
+    Raises ValidationError with field errors, before any run exists.
+    """
+    errors: Errors = _title_errors(title)
+    checked = None
+    try:
+        checked = config_validated(EvaluationConfig, config or {})
+    except ValidationError as error:
+        errors |= error.message_dict
+    else:
+        errors |= _reward_errors(reward_model, checked)
+        if next(evaluated_responses(project, generator, reward_model, checked.prompts), None) is None:
+            errors["generator"] = [
+                f"{generator} has no responses to {'held-out ' if checked.prompts == 'held_out' else ''}prompts of "
+                f"{project}. Generate responses with it first."
+            ]
+    for each, field in ((generator, "generator"), (reference, "reference")):
+        if each.kind == Generator.Kind.LOCAL and field not in errors:
+            wrong = generator_errors(each)
+            if wrong:
+                errors[field] = [message for messages in wrong.values() for message in messages]
+    if errors or checked is None:
+        raise ValidationError(errors)
+    run = EvaluationRun(
+        kind=EVALUATION,
+        title=title.strip() or f"{generator} against {reference}"[:200],
+        queue=Run.Queue.GPU,
+        config=checked.model_dump(mode="json"),
+        seed=checked.seed,
+        created_by=user,
+        generator=generator,
+        reference=reference,
+        reward_model=reward_model,
+        project=project,
+    )
+    run_enqueue(run=run)
+    return run
+
+
+def policy_register(*, run: PolicyRun) -> Generator:
+    """Make a finished run's policy a generator, under the run's title, or title and number if that is taken."""
+    artifact = run.artifacts.get(kind=POLICY)
+    name = run.title[:110]
+    if Generator.objects.filter(name=name).exists():
+        name = f"{name} ({run.pk})"
+    whole = run.config["method"] == "full"
+    run.policy = generator_create(
+        name=name,
+        kind=Generator.Kind.LOCAL,
+        model=str(artifact_path(artifact)) if whole else run.generator.model,
+        adapter=None if whole else artifact,
+        description=f"{run.get_algorithm_display()} from {run.generator.name}"[:300],
+        produced_by=Run.objects.get(pk=run.pk),
+        user=run.created_by,
+    )
+    run.save(update_fields=["policy"])
+    return run.policy
+
+
+# what is wrong ------------------------------------------------------------------------------------------------------
+
+
+def _title_errors(title: str) -> Errors:
+    return {"title": ["Use at most 200 characters."]} if len(title) > 200 else {}
+
+
+def _start_errors(generator: Generator) -> Errors:
+    if generator.kind != Generator.Kind.LOCAL:
+        return {
+            "generator": [
+                f"{generator} is {generator.get_kind_display()}, so its weights are not here. Choose a local model."
+            ]
+        }
+    wrong = generator_errors(generator)
+    return {"generator": [message for messages in wrong.values() for message in messages]} if wrong else {}
+
+
+def _rankings_errors(version: DatasetVersion | None, config: DPOConfig | PPOConfig | None) -> Errors:
+    """What the dataset's counts alone say against DPO on it; the trainer looks at its lines."""
+    if version is None:
+        return {"dataset_version": ["DPO learns from rankings: choose a dataset version."]}
+    weights = config.dimension_weights if config else {}
+    asked = [name for name, weight in weights.items() if weight > 0]
+    known = dataset_dimensions(version)
+    absent = _absent(asked, known)
+    if absent:
+        return {"dimension_weights": [f"{version} has no dimension {absent}. Choose among {', '.join(known)}."]}
+    counts = version.counts.get("dimensions") or {}
+    empty = [name for name in asked or known if counts.get(name, {}).get("pairs", {}).get("train") == 0]
+    if empty:
+        return {
+            "dataset_version": [
+                f"{version} has no preference for {', '.join(empty)} in its train split. Collect more judgements, "
+                "build a version with a smaller held-out share, or give weight to other dimensions only."
+            ]
+        }
+    return {}
+
+
+def _prompt_errors(reward_model: RewardModel | None, version: DatasetVersion | None, project: Project | None) -> Errors:
+    if reward_model is None:
+        return {"reward_model": ["PPO learns from a reward model: choose one."]}
+    if version is not None and (version.counts.get("prompts") or {}).get("train") == 0:
+        return {"dataset_version": [f"{version} has no prompts in its train split. Choose another, or a project."]}
+    if project is not None and next(project_prompts(project, reward_model), None) is None:
+        return {"project": [f"{project} has no prompts to train on. Import prompts first."]}
+    return {}
+
+
+def _reward_errors(reward_model: RewardModel | None, config: DPOConfig | PPOConfig | EvaluationConfig | None) -> Errors:
+    if reward_model is None or config is None:
+        return {}
+    absent = _absent(list(config.dimension_weights), reward_model.dimensions)
+    if not absent:
+        return {}
+    known = ", ".join(reward_model.dimensions)
+    return {"dimension_weights": [f"{reward_model} has no dimension {absent}. Choose among {known}."]}
+
+
+def _absent(asked: Sequence[str], known: Sequence[str]) -> str:
+    return ", ".join(name for name in asked if name not in known) if known else ""
