@@ -97,7 +97,8 @@ class Execution:
         child.write_json(self.dir / child.SPEC, {**spec, "config": self.run.config, "inputs": inputs})
 
     def _start(self) -> subprocess.Popen[bytes]:
-        environment = {name: value for name, value in os.environ.items() if name not in KEPT_FROM_CHILD}
+        kept = () if self.kind.uses_database else KEPT_FROM_CHILD
+        environment = {name: value for name, value in os.environ.items() if name not in kept}
         environment |= {"PYTHONUNBUFFERED": "1", "PLUMBLINE_PARENT_PIPE": "1"}
         if settings.TORCH_THREADS:
             environment |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), str(settings.TORCH_THREADS))

@@ -22,6 +22,7 @@ class RunKind(ABC):
     model: ClassVar[type[Run]]
     queue: ClassVar[str] = "default"
     artifact_kind: ClassVar[str] = ""
+    uses_database: ClassVar[bool] = False  # whether the child is of Django and may know the platform's secrets
 
     @abstractmethod
     def prepare(self, run: Run, run_dir: Path) -> dict[str, Any]:

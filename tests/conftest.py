@@ -130,3 +130,19 @@ def login(page, live_server):
         page.wait_for_url(lambda url: "/login" not in url)
 
     return log_in
+
+
+# children -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def children_share_database(transactional_db, monkeypatch) -> None:
+    """Child processes that use Django (a dataset build) find the test database instead of the platform's."""
+    from urllib.parse import quote
+
+    from django.db import connection
+
+    given = connection.settings_dict
+    host, port = quote(str(given["HOST"]), safe=""), f":{given['PORT']}" if given["PORT"] else ""
+    password = f":{quote(given['PASSWORD'], safe='')}" if given["PASSWORD"] else ""
+    monkeypatch.setenv("DATABASE_URL", f"postgresql://{given['USER']}{password}@{host}{port}/{given['NAME']}")

@@ -25,28 +25,28 @@ def card(name: str, counts: dict[str, Any], config: DatasetConfig) -> str:
         f"# {name}",
         "",
         f"Rankings of responses to {sum(counts['prompts'].values()):,} prompts "
-        f"({counts['prompts']['train']:,} for training, {counts['prompts']['test']:,} held out by a hash of the prompt).",
+        f"({counts['prompts']['train']:,} for training, {counts['prompts']['test']:,} held out by a hash of the text).",
         "",
         "Judged by " + (_sources(counts["sources"]) or "nobody yet") + ".",
         "",
     ]
     if "simulated" in counts["sources"]:
-        lines += ["**Simulated annotators are not people.** Their judgements exercise the machinery, nothing more.", ""]
+        lines += ["**Simulated annotators are not people.** Their judgements exercise the machinery only.", ""]
     lines += [
-        "| dimension | comparisons train / test | judgements | pairs train / test | ties | longer one chosen | agreement |",
+        "| dimension | comparisons train / test | judgements | pairs train / test | ties | longer chosen | agreement |",
         "|---|---|---|---|---|---|---|",
     ]
     for dimension, tally in counts["dimensions"].items():
         lines.append(
-            f"| {dimension} | {tally['comparisons']['train']:,} / {tally['comparisons']['test']:,} "
-            f"| {tally['judgements']:,} | {tally['pairs']['train']:,} / {tally['pairs']['test']:,} | {tally['ties']:,} "
+            f"| {dimension} | {_both(tally['comparisons'])} "
+            f"| {tally['judgements']:,} | {_both(tally['pairs'])} | {tally['ties']:,} "
             f"| {_percent(tally['longer_chosen'])} | {_percent(tally['agreement'])} |"
         )
     lines += [
         "",
         "*Ties* are pairs that the judgements leave even; "
         + ("they are in `pairs.jsonl` with preference 0.5." if config.keep_ties else "they are not in `pairs.jsonl`."),
-        "*Longer one chosen* is the share of pairs whose chosen response has more characters: far from 50 % is a length",
+        "*Longer chosen* is the share of pairs whose chosen response has more characters: far from 50 % is a length",
         "bias, of the annotators or of the responses. *Agreement* is the share of pairs, strictly ordered by two",
         "annotators each, that both order the same way.",
         "",
@@ -73,6 +73,10 @@ def card(name: str, counts: dict[str, Any], config: DatasetConfig) -> str:
     ]
     lines += [f"| {key} | {value} |" for key, value in sorted(config.model_dump(mode="json").items())]
     return "\n".join(lines) + "\n"
+
+
+def _both(count: dict[str, int]) -> str:
+    return f"{count['train']:,} / {count['test']:,}"
 
 
 def _sources(sources: dict[str, int]) -> str:

@@ -19,12 +19,12 @@ class DatasetConfig(Frozen):
         ge=0.0,
         le=0.9,
         title="Held-out share",
-        description="Share of the prompts kept out of training, chosen by a hash of the prompt, so none is on both sides.",
+        description="Share of the prompts kept out of training, by a hash of the prompt, so none is on both sides.",
     )
     dimensions: list[str] = Field(
         default_factory=list,
         title="Dimensions",
-        description="Which dimensions to take. Empty takes all of the project.",
+        description="Which dimensions to take. Empty takes all.",
     )
     sources: list[Source] = Field(
         default_factory=list,

@@ -19,6 +19,7 @@ class DatasetKind(RunKind):
     model = DatasetRun
     queue = Run.Queue.DEFAULT
     artifact_kind = KIND
+    uses_database = True
 
     def prepare(self, run: DatasetRun, run_dir: Path) -> dict[str, Any]:  # type: ignore[override]
         return {"project": run.project_id}
