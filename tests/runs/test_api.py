@@ -87,14 +87,15 @@ def test_only_files_of_the_manifest_are_given_out(artifact, as_admin, path) -> N
 
 
 def test_the_archive_is_a_tar_of_all_files_with_the_manifest(artifact, as_admin) -> None:
-    archive = tarfile.open(fileobj=io.BytesIO(body(as_admin.get(f"/api/v1/artifacts/{artifact.pk}/archive"))))
+    sent = io.BytesIO(body(as_admin.get(f"/api/v1/artifacts/{artifact.pk}/archive")))
     folder = artifact.name.replace("/", "-")
-    assert set(archive.getnames()) == {
-        f"{folder}/model.safetensors",
-        f"{folder}/tokenizer/vocab.json",
-        f"{folder}/manifest.json",
-    }
-    assert archive.extractfile(f"{folder}/model.safetensors").read() == CONTENT
+    with tarfile.open(fileobj=sent) as archive:
+        assert set(archive.getnames()) == {
+            f"{folder}/model.safetensors",
+            f"{folder}/tokenizer/vocab.json",
+            f"{folder}/manifest.json",
+        }
+        assert archive.extractfile(f"{folder}/model.safetensors").read() == CONTENT
 
 
 def test_a_file_that_storage_has_lost_is_a_plain_404(artifact, as_admin) -> None:
