@@ -134,7 +134,7 @@ def _unpacked(alias: str, models_dir: Path) -> Path:
         partial = Path(tempfile.mkdtemp(prefix=f".{alias}-", dir=models_dir))
         try:
             _dequantise(alias, partial)
-            partial.chmod(0o755)  # noqa: S103  (mkdtemp makes it private, and these weights are public)
+            partial.chmod(0o755)  # mkdtemp made it private, and these weights are public
             shutil.rmtree(final, ignore_errors=True)
             os.replace(partial, final)
         finally:

@@ -66,8 +66,8 @@ def sample(
 
     `seeds` has one number for every sample, prompt by prompt: seeds[p * k + i] (see lm.seeds). `on_prompt(p, samples)`
     is called as soon as prompt p has all of its samples. When `stop()` says so, sampling ends within a token, and
-    prompts that are not done have an empty list. Raises ValueError if a prompt is empty, if a prompt and its response do
-    not fit the model's positions, or if the number of seeds is wrong.
+    prompts that are not done have an empty list. Raises ValueError if a prompt is empty or leaves a response too few of
+    the model's positions, or if the number of seeds is wrong.
     """
     if len(seeds) != len(prompts) * k:
         raise ValueError(f"{len(prompts)} prompts of {k} samples need {len(prompts) * k} seeds, not {len(seeds)}.")
@@ -77,7 +77,7 @@ def sample(
             raise ValueError("A prompt has no tokens.")
         if limit and len(prompt) + sampling.max_tokens > limit:
             raise ValueError(
-                f"{len(prompt)} tokens of prompt and {sampling.max_tokens} new ones exceed the model's {limit} positions."
+                f"A prompt of {len(prompt)} tokens and {sampling.max_tokens} more exceed the model's {limit} positions."
             )
     kind = _Branching if can_branch(backbone(model)) else _PromptByPrompt
     with _quiet(model):
