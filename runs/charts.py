@@ -108,10 +108,15 @@ def label(value: float, step: float) -> str:
     if size < 1e-3 or size >= 1e7:
         text = f"{value:.1e}".replace(".0e", "e").replace("e-0", "e-").replace("e+0", "e").replace("e+", "e")
     elif abs(value) >= 10_000:
-        text = f"{value / 1000:.{max(0, 3 - round(math.log10(step))) if step < 1000 else 0}f}k"
+        text = f"{value / 1000:.{_digits(step / 1000)}f}k"
     else:
-        text = f"{value:.{max(0, -math.floor(math.log10(step) + 1e-9))}f}"
+        text = f"{value:.{_digits(step)}f}"
     return text.replace("-", "−")
+
+
+def _digits(step: float) -> int:
+    """Decimals that tell multiples of `step` apart."""
+    return max(0, -math.floor(math.log10(step) + 1e-9))
 
 
 def _step(values: Sequence[float]) -> float:

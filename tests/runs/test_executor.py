@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
+from datetime import timedelta
 
 import pytest
+from django.db import connection, transaction
+from django.utils import timezone
 
+from runs import executor, services
+from runs.executor import run_execute
 from runs.models import Artifact, Run, RunEvent
 from runs.states import State
 
@@ -97,3 +104,84 @@ def test_the_child_gets_no_secrets(make_run, perform, monkeypatch, tmp_path) -> 
     log = (run.directory / "log.txt").read_text()
     assert run.state == State.SUCCEEDED and "PLUMBLINE_PARENT_PIPE=1" in log
     assert "SECRET_KEY" not in log and "DATABASE_URL" not in log
+
+
+def in_background(run: Run) -> threading.Thread:
+    """A worker that works on `run` while the test goes on."""
+
+    def work() -> None:
+        try:
+            run_execute(run_id=run.pk, worker="background")
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    return thread
+
+
+def reached(run: Run, step: int) -> None:
+    for _ in range(600):
+        run.refresh_from_db()
+        if run.progress_done >= step:
+            return
+        time.sleep(0.05)
+    pytest.fail(f"never got to step {step}: {run.state} {run.error}")
+
+
+def test_a_cancelled_run_stops_and_keeps_its_last_checkpoint(make_run, admin) -> None:
+    run = make_run(steps=1000, delay=0.05)
+    worker = in_background(run)
+    reached(run, 3)
+    services.run_cancel(run=run, user=admin)
+    worker.join(10)
+    assert not worker.is_alive(), "a cancelled run is gone within ten seconds"
+    run.refresh_from_db()
+    assert (run.state, run.fault, run.claim) == (State.CANCELLED, "", None)
+    assert len(list(run.directory.glob("checkpoints/step-*"))) == 1
+    assert not Artifact.objects.exists()
+
+
+def test_a_child_that_does_not_listen_is_killed(make_run, admin, monkeypatch) -> None:
+    assert executor.GRACE + 2 * executor.TICK < 10
+    monkeypatch.setattr(executor, "GRACE", 0.5)
+    run = make_run(steps=1000, delay=0.05, misdeed="ignore stop")
+    worker = in_background(run)
+    reached(run, 4)
+    services.run_cancel(run=run, user=admin)
+    worker.join(30)
+    run.refresh_from_db()
+    assert run.state == State.CANCELLED and list(run.directory.glob("checkpoints/step-*"))
+
+
+def test_an_executor_whose_run_was_given_away_kills_its_child_and_writes_nothing(
+    make_run, perform, monkeypatch
+) -> None:
+    """It slept through its deadline (a suspended laptop, a frozen disk) and wakes up while another works on the run."""
+    run = make_run(steps=40, delay=0.05)
+    zombie = in_background(run)
+    reached(run, 5)
+    with transaction.atomic():
+        Run.objects.filter(pk=run.pk).update(heartbeat_at=timezone.now() - timedelta(hours=1))
+        assert services.runs_reap() == 1
+    run = perform(run, "the next one")
+    zombie.join(30)
+    assert not zombie.is_alive()
+    run.refresh_from_db()
+    assert (run.state, run.attempt, run.worker, run.result["sum"]) == (State.SUCCEEDED, 2, "the next one", 820)
+    steps = list(run.events.filter(type=RunEvent.Type.METRICS).values_list("step", flat=True))
+    assert steps == list(range(1, 41)) and run.artifacts.count() == 1
+
+
+def test_cancelling_in_the_last_moment_leaves_no_artifact(make_run, admin, perform, monkeypatch, settings) -> None:
+    run = make_run(steps=2)
+    store = executor.artifact_store
+
+    def store_and_cancel(**arguments: object) -> dict:
+        stored = store(**arguments)
+        services.run_cancel(run=run, user=admin)
+        return stored
+
+    monkeypatch.setattr(executor, "artifact_store", store_and_cancel)
+    assert perform(run).state == State.CANCELLED
+    assert not Artifact.objects.exists() and not list(settings.ARTIFACTS_DIR.rglob("*.json"))
