@@ -63,7 +63,8 @@ def project_update(
 def free_slug(name: str) -> str:
     """A slug of `name` that no project has yet."""
     base = slugify(name, allow_unicode=False)[:100] or "project"
-    taken = set(Project.objects.filter(slug__startswith=base).values_list("slug", flat=True))
+    # /projects/new/ is the page that creates one.
+    taken = {"new", *Project.objects.filter(slug__startswith=base).values_list("slug", flat=True)}
     return next(slug for n in range(1, len(taken) + 2) if (slug := base if n == 1 else f"{base}-{n}") not in taken)
 
 

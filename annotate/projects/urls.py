@@ -1,1 +1,21 @@
-urlpatterns: list = []
+from django.urls import path
+
+from annotate.projects import views, views_imports, views_people
+
+urlpatterns = [
+    path("projects/", views.project_list, name="project-list"),
+    path("projects/new/", views.project_new, name="project-new"),
+    path("projects/<slug:slug>/", views.project_detail, name="project-detail"),
+    path("projects/<slug:slug>/edit/", views.project_edit, name="project-edit"),
+    path("projects/<slug:slug>/prompts/", views.prompt_list, name="prompt-list"),
+    path("projects/<slug:slug>/prompts/<int:pk>/", views.prompt_detail, name="prompt-detail"),
+    path("projects/<slug:slug>/import/", views_imports.prompt_import, name="prompt-import"),
+    path("projects/<slug:slug>/import/<int:pk>/", views_imports.import_show, name="import-preview"),
+    path("projects/<slug:slug>/import/<int:pk>/confirm", views_imports.import_confirm, name="import-confirm"),
+    path("projects/<slug:slug>/import/<int:pk>/discard", views_imports.import_cancel, name="import-discard"),
+    path("people/", views_people.people, name="people"),
+    path("people/<int:pk>/projects", views_people.membership_new, name="membership-new"),
+    path("people/memberships/<int:pk>", views_people.membership_switch, name="membership-switch"),
+    path("people/invitations/<int:pk>/revoke", views_people.invitation_cancel, name="invitation-revoke"),
+    path("invitation/<str:token>/", views_people.invitation, name="invitation"),
+]

@@ -1,0 +1,97 @@
+"""Projects and their prompts, for admins. People and imports have modules of their own."""
+
+from __future__ import annotations
+
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+
+from accounts.models import User
+from accounts.permissions import admin_required
+from annotate.generation.selectors import generation_runs
+from annotate.projects.forms import ProjectForm, add_service_errors
+from annotate.projects.models import Project
+from annotate.projects.selectors import project_progress, projects_with_progress, prompt_tags, prompts_page
+from annotate.projects.services import project_create, project_update
+from annotate.projects.steps import next_step
+from annotate.quality.selectors import project_agreement
+from annotate.ranking.sanitise import render_markdown
+
+
+@admin_required
+def project_list(request: HttpRequest) -> HttpResponse:
+    """All projects and how far they are."""
+    return render(request, "annotate/projects/list.html", {"projects": projects_with_progress()})
+
+
+@admin_required
+def project_new(request: HttpRequest) -> HttpResponse:
+    return _project_form(request, None)
+
+
+@admin_required
+def project_edit(request: HttpRequest, slug: str) -> HttpResponse:
+    return _project_form(request, get_object_or_404(Project, slug=slug))
+
+
+def _project_form(request: HttpRequest, project: Project | None) -> HttpResponse:
+    # The form cleans into the instance it is given; the page's heading keeps the project as it is.
+    instance = Project.objects.get(pk=project.pk) if project else None
+    form = ProjectForm(request.POST or None, instance=instance)
+    if request.method == "POST" and form.is_valid():
+        assert isinstance(request.user, User)
+        try:
+            if project is None:
+                saved = project_create(user=request.user, **form.cleaned_data)
+            else:
+                saved = project_update(project=project, **form.cleaned_data)
+        except ValidationError as error:
+            add_service_errors(form, error)
+        else:
+            return redirect(saved)
+    context = {"form": form, "project": project}
+    return render(request, "annotate/projects/edit.html", context, status=422 if form.errors else 200)
+
+
+@admin_required
+def project_detail(request: HttpRequest, slug: str) -> HttpResponse:
+    """One project: how far it is, what to do next, and what its people think."""
+    project = get_object_or_404(Project, slug=slug)
+    progress = project_progress(project)
+    context = {
+        "project": project,
+        "progress": progress,
+        "step": next_step(project, progress),
+        "dimensions": project.dimensions.all(),
+        "guidelines": render_markdown(project.guidelines) if project.guidelines else "",
+        "agreement": project_agreement(project),
+        "members": project.memberships.select_related("user").order_by("user__username")[:50],
+        "runs": generation_runs().filter(project=project)[:5],
+        "versions": project.dataset_versions.select_related("project").order_by("-number")[:5],
+    }
+    return render(request, "annotate/projects/detail.html", context)
+
+
+@admin_required
+def prompt_list(request: HttpRequest, slug: str) -> HttpResponse:
+    """A project's prompts, a page at a time."""
+    project = get_object_or_404(Project, slug=slug)
+    tag = request.GET.get("tag", "")
+    page = prompts_page(project, after=_key(request, "after"), before=_key(request, "before"), tag=tag)
+    context = {"project": project, "page": page, "tag": tag, "tags": prompt_tags(project)}
+    return render(request, "annotate/projects/prompts.html", context)
+
+
+@admin_required
+def prompt_detail(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
+    """One prompt in full, with everything that was answered."""
+    project = get_object_or_404(Project, slug=slug)
+    prompt = get_object_or_404(project.prompts, pk=pk)
+    responses = prompt.responses.select_related("generator").order_by("generator__name", "pk")
+    context = {"project": project, "prompt": prompt, "responses": responses}
+    return render(request, "annotate/projects/prompt.html", context)
+
+
+def _key(request: HttpRequest, name: str) -> int:
+    value = request.GET.get(name, "")
+    return int(value) if value.isdecimal() and len(value) < 19 else 0
