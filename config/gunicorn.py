@@ -20,3 +20,10 @@ if Path("/dev/shm").is_dir():  # noqa: S108
     worker_tmp_dir = "/dev/shm"  # noqa: S108  (a heartbeat on a busy disk would get workers killed)
 control_socket_disable = True
 logconfig_dict = configuration(format=ENV.log_format, level=ENV.log_level)
+
+
+def on_starting(server: object) -> None:
+    """Import all pages before the first process is forked: they share them, and nobody waits for them."""
+    from django.urls import get_resolver
+
+    get_resolver().reverse_dict  # noqa: B018
