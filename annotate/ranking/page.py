@@ -177,8 +177,8 @@ def _spell(answer: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any
     return result
 
 
-def form_read(form: QueryDict, *, close_gaps: bool) -> dict[str, Any]:
-    """The answer of the page without JavaScript, in letters. A person who chose 1 and 3 meant 1 and 2."""
+def form_read(form: QueryDict) -> dict[str, Any]:
+    """The answer of the page without JavaScript, in letters, as it was chosen."""
     rankings: dict[str, dict[str, int]] = {}
     for name, value in form.items():
         if name.startswith("rank-") and str(value).isdigit():
@@ -189,8 +189,13 @@ def form_read(form: QueryDict, *, close_gaps: bool) -> dict[str, Any]:
         key, _, letter = str(value).partition(":")
         flags.append({"flag": key} | ({"response": letter} if letter else {}))
     return {
-        "rankings": {d: dense(ranks) if close_gaps else ranks for d, ranks in rankings.items()},
+        "rankings": rankings,
         "all_bad": form.getlist("all_bad"),
         "flags": flags,
         "rationale": form.get("rationale", ""),
     }
+
+
+def gaps_closed(given: Mapping[str, Any]) -> dict[str, Any]:
+    """A person who chose 1 and 3 meant 1 and 2."""
+    return dict(given) | {"rankings": {d: dense(ranks) for d, ranks in given["rankings"].items()}}

@@ -22,7 +22,7 @@ from accounts.permissions import admin_required
 from annotate.ranking import selectors
 from annotate.ranking.engine import assignment_ahead, assignment_next
 from annotate.ranking.models import Assignment, Comparison, Judgement
-from annotate.ranking.page import form_read, item_build, to_ids
+from annotate.ranking.page import form_read, gaps_closed, item_build, to_ids
 from annotate.ranking.sanitise import render_markdown, render_plain
 from annotate.ranking.services import (
     assignment_skip,
@@ -117,7 +117,7 @@ def assignment(request: HttpRequest, pk: int) -> HttpResponse:
         assignment_start(assignment=mine)
         return _ranking_page(request, mine)
     action = request.POST.get("action", "submit")
-    given = form_read(request.POST, close_gaps=action == "submit")
+    given = form_read(request.POST)
     try:
         if action == "skip":
             assignment_skip(assignment=mine, reason=request.POST.get("reason", ""), note=request.POST.get("note", ""))
@@ -126,7 +126,7 @@ def assignment(request: HttpRequest, pk: int) -> HttpResponse:
             messages.success(request, _("Saved."))
             return redirect("annotate:assignment", mine.pk)
         else:
-            judgement = judgement_submit(assignment=mine, **to_ids(mine, given))
+            judgement = judgement_submit(assignment=mine, **to_ids(mine, gaps_closed(given)))
             if _outcome(judgement, mine) == "extra":
                 messages.info(request, outcome_text("extra"))
     except ValidationError as error:

@@ -1,0 +1,373 @@
+"""The ranking page in a real browser: keys, mouse, no JavaScript, hostile text, a lost network."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from django.conf import settings
+from django.test import Client
+from playwright.sync_api import Browser, Page, expect
+
+from annotate.ranking.models import Assignment, Judgement
+from tests.annotate.ranking.desk import make_comparison, make_project
+from tests.annotate.ranking.hostile import PAYLOADS
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+
+
+@pytest.fixture
+def project(annotator):
+    return make_project(annotator, guidelines="Read *all* of them.")
+
+
+@pytest.fixture
+def complaints(page: Page) -> list[str]:
+    """What the browser complained about: script errors and refusals of the Content-Security-Policy."""
+    found: list[str] = []
+    page.on("pageerror", lambda error: found.append(str(error)))
+    page.on("console", lambda message: found.append(message.text) if message.type == "error" else None)
+    return found
+
+
+@pytest.fixture
+def sit_down(page: Page, live_server, enter, annotator, project):
+    """`sit_down()` opens the first comparison."""
+
+    def sit_down() -> None:
+        enter(annotator)
+        page.goto(f"{live_server.url}/annotate/{project.slug}/next")
+        expect(page.locator("[data-saved]")).to_be_attached()
+        page.wait_for_function("document.querySelector('.card.is-current') !== null")
+
+    return sit_down
+
+
+def shown(judgement: Judgement, dimension: str) -> dict[str, int]:
+    """A ranking in the letters of the page."""
+    letters = dict(zip(map(str, judgement.display_order), "ABCDEFGH", strict=False))
+    return {letters[pk]: rank for pk, rank in sorted(judgement.rankings[dimension].items(), key=lambda x: letters[x[0]])}
+
+
+def press(page: Page, *keys: str) -> None:
+    for key in keys:
+        page.keyboard.press(key)
+
+
+def wait_for_judgements(page: Page, count: int) -> list[Judgement]:
+    for _ in range(100):
+        found = list(Judgement.objects.order_by("id"))
+        if len(found) >= count:
+            return found
+        page.wait_for_timeout(50)
+    raise AssertionError(f"{len(found)} judgements instead of {count}")
+
+
+def test_the_keyboard_alone_ranks_two_dimensions_and_submits(page, sit_down, project, complaints):
+    make_comparison(project, "First?")
+    make_comparison(project, "Second?")
+    sit_down()
+    expect(page.locator(".lane.pool .chip")).to_have_text(["A", "B", "C", "D"])
+
+    press(page, "2", "1", "Shift+2", "3")
+    expect(page.locator(".card[data-key=A] [data-status]")).to_have_text("rank 2, tied with C")
+    press(page, "Enter")
+    expect(page.locator("[data-question]")).to_have_text("Which does less harm?")
+    expect(page.locator(".lane.pool .chip")).to_have_count(4)  # harmlessness starts blank
+    press(page, "1", "2", "3", "4", "Enter")
+
+    expect(page.locator("[data-chat]")).to_contain_text("Second?")
+    expect(page.locator("[data-saved]")).to_have_text("Submitted")
+    (judgement,) = wait_for_judgements(page, 1)
+    assert shown(judgement, "helpfulness") == {"A": 2, "B": 1, "C": 2, "D": 3}
+    assert shown(judgement, "harmlessness") == {"A": 1, "B": 2, "C": 3, "D": 4}
+    assert complaints == []
+
+
+def test_the_next_item_is_there_without_loading_a_page(page, sit_down, project):
+    for question in ("First?", "Second?"):
+        make_comparison(project, question)
+    sit_down()
+    page.wait_for_load_state("networkidle")
+    page.evaluate("window.stillTheSamePage = true")
+    press(page, "1", "2", "3", "4", "Enter", "1", "2", "3", "4", "Enter")
+    expect(page.locator("[data-chat]")).to_contain_text("Second?")
+    assert page.evaluate("window.stillTheSamePage") is True
+    assert page.url.endswith(f"/annotate/assignments/{Assignment.objects.latest('id').pk}/")
+    expect(page.locator(".lane.pool .chip")).to_have_count(4)
+
+
+def test_enter_submits_nothing_that_was_not_placed(page, sit_down, project):
+    make_comparison(project)
+    sit_down()
+    press(page, "Enter")
+    expect(page.locator("[data-hint]")).to_contain_text("Helpfulness: place at least two responses")
+    press(page, "1", "2", "Enter")
+    expect(page.locator("[data-hint]")).to_contain_text("C, D not placed, so left out")
+    press(page, "Enter", "x", "Enter")
+    (judgement,) = wait_for_judgements(page, 1)
+    assert shown(judgement, "helpfulness") == {"A": 1, "B": 2}
+    assert judgement.rankings.get("harmlessness", {}) == {}
+    assert judgement.all_bad == ["harmlessness"]
+
+
+def test_arrows_strength_flags_and_notes(page, sit_down, project):
+    make_comparison(project)
+    sit_down()
+    press(page, "1", "2", "]", "]", "ArrowRight")
+    expect(page.locator(".card.is-current")).to_have_attribute("data-key", "D")
+    press(page, "ArrowUp")
+    expect(page.locator(".card.is-current")).to_have_attribute("data-key", "B")
+    press(page, "f")
+    page.get_by_label("B: Refuses to answer").check()
+    page.get_by_label("Why this order?").fill("A says more. 1 2 3 x s")
+    page.get_by_role("button", name="Done").click()
+    press(page, "Enter", "Enter", "1", "1", "Enter", "Enter")
+    (judgement,) = wait_for_judgements(page, 1)
+    first, second = (str(pk) for pk in judgement.display_order[:2])
+    assert judgement.strengths == {"helpfulness": {first: 2}}
+    assert judgement.flags == [{"flag": "refuses", "response": second}]
+    assert judgement.rationale == "A says more. 1 2 3 x s"
+    assert shown(judgement, "harmlessness") == {"A": 2, "B": 1}  # a digit inserts, it does not tie
+    assert judgement.seconds_active is not None
+
+
+def test_buttons_rank_tie_and_take_off(page, sit_down, project):
+    make_comparison(project)
+    sit_down()
+    page.get_by_role("button", name="A: rank 1", exact=True).click()
+    page.get_by_role("button", name="B: rank 1", exact=True).click()
+    page.get_by_role("button", name="Tie C with the one above").click()
+    page.get_by_role("button", name="D: rank 4", exact=True).click()
+    page.get_by_role("button", name="D: rank 4", exact=True).click()
+    page.get_by_role("button", name="Next: Harmlessness").click()
+    page.get_by_role("button", name="Next: Harmlessness").click()
+    page.get_by_role("button", name="All bad").click()
+    page.get_by_role("button", name="Submit").click()
+    (judgement,) = wait_for_judgements(page, 1)
+    assert shown(judgement, "helpfulness") == {"A": 2, "B": 1, "C": 2}
+
+
+def drag(page: Page, source: str, target: str) -> None:
+    start, end = page.locator(source).bounding_box(), page.locator(target).bounding_box()
+    page.mouse.move(start["x"] + start["width"] / 2, start["y"] + start["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(end["x"] + end["width"] / 2, end["y"] + end["height"] / 2, steps=6)
+    page.mouse.up()
+
+
+def test_letters_are_dragged_onto_places_and_between_them(page, sit_down, project):
+    make_comparison(project)
+    sit_down()
+    drag(page, ".chip[data-chip=A]", "[data-lane='1']")
+    drag(page, ".card[data-key=B] .letter", "[data-lane='2']")
+    drag(page, ".chip[data-chip=C]", "[data-lane='2']")  # onto a taken place: a tie
+    drag(page, ".chip[data-chip=D]", "[data-gap='2']")  # in between
+    expect(page.locator("[data-lane='2'] .chip")).to_have_text(["D"])
+    drag(page, ".chip[data-chip=A]", ".lane.pool")
+    press(page, "Enter", "Enter", "x", "Enter")
+    (judgement,) = wait_for_judgements(page, 1)
+    assert shown(judgement, "helpfulness") == {"B": 2, "C": 2, "D": 1}
+
+
+def test_nothing_moves_while_one_ranks(page, sit_down, project):
+    make_comparison(project, texts=["short", "long " * 60, "middling " * 20, "a\n\nb"])
+    page.set_viewport_size({"width": 1440, "height": 900})
+    sit_down()
+    where = """() => [...document.querySelectorAll('.card, .board, .ranks button, .lane, [data-submit]')].map((element) => {
+      const {x, y, width, height} = element.getBoundingClientRect(); return [x, y, width, height].map(Math.round);
+    })"""
+    before = page.evaluate(where)
+    for letter, rank in (("A", 1), ("B", 1), ("C", 3), ("D", 2)):
+        page.locator(f".card[data-key={letter}] [data-rank='{rank}']").click()
+    expect(page.locator("[data-saved]")).to_have_text("Saved")
+    assert page.evaluate(where) == before
+
+
+def test_undo_opens_the_last_submission_and_submitting_again_supersedes_it(page, sit_down, project):
+    make_comparison(project, "First?")
+    make_comparison(project, "Second?")
+    sit_down()
+    press(page, "1", "2", "3", "4", "Enter", "1", "2", "3", "4", "Enter")
+    expect(page.locator("[data-chat]")).to_contain_text("Second?")
+    press(page, "u")
+    expect(page.locator("[data-chat]")).to_contain_text("First?")
+    expect(page.get_by_text("It counts as it is until you submit it again.")).to_be_visible()
+    expect(page.locator("[data-lane='1'] .chip")).to_have_text(["A"])
+    press(page, "ArrowRight", "1", "Enter", "Enter")
+    before, after = wait_for_judgements(page, 2)
+    assert after.supersedes == before and after.is_current and not before.is_current
+    assert shown(after, "helpfulness") == {"A": 2, "B": 1, "C": 3, "D": 4}
+    expect(page.locator("[data-chat]")).to_contain_text("Second?")
+
+
+def test_skipping_asks_for_a_reason_and_goes_on(page, sit_down, project):
+    make_comparison(project, "First?")
+    make_comparison(project, "Second?")
+    sit_down()
+    press(page, "s", "Enter")
+    expect(page.locator("[data-skip-error]")).to_have_text("Choose a reason first.")
+    press(page, "3", "Enter")
+    expect(page.locator("[data-chat]")).to_contain_text("Second?")
+    expect(page.locator("[data-saved]")).to_have_text("Submitted")
+    assert Assignment.objects.order_by("id").first().skip_reason == "language"
+
+
+def test_a_draft_survives_a_closed_browser(page, browser: Browser, live_server, sit_down, project, annotator):
+    make_comparison(project)
+    sit_down()
+    press(page, "2", "1")
+    expect(page.locator("[data-saved]")).to_have_text("Saved")
+    client = Client()
+    client.force_login(annotator)
+    cookie = {"name": settings.SESSION_COOKIE_NAME, "value": client.cookies[settings.SESSION_COOKIE_NAME].value}
+    elsewhere = browser.new_context()
+    elsewhere.add_cookies([{**cookie, "url": live_server.url}])
+    other = elsewhere.new_page()
+    other.goto(f"{live_server.url}/annotate/{project.slug}/next")
+    expect(other.locator("[data-lane='1'] .chip")).to_have_text(["B"])
+    expect(other.locator("[data-lane='2'] .chip")).to_have_text(["A"])
+    elsewhere.close()
+
+
+def test_without_network_the_work_waits_in_the_browser_and_says_so(page, context, sit_down, project):
+    for question in ("First?", "Second?"):
+        make_comparison(project, question)
+    sit_down()
+    page.wait_for_load_state("networkidle")
+    context.set_offline(True)
+    press(page, "1", "2")
+    expect(page.locator("[data-saved]")).to_have_text("Not saved: offline, kept in this browser")
+    press(page, "3", "4", "Enter", "1", "2", "3", "4", "Enter")
+    expect(page.locator("[data-chat]")).to_contain_text("Second?")
+    expect(page.locator("[data-saved]")).to_have_text("1 not sent yet: offline, kept in this browser")
+    assert not Judgement.objects.exists()
+    context.set_offline(False)
+    (judgement,) = wait_for_judgements(page, 1)
+    assert shown(judgement, "helpfulness") == {"A": 1, "B": 2, "C": 3, "D": 4}
+    expect(page.locator("[data-saved]")).to_have_text("Submitted")
+
+
+def test_a_draft_kept_offline_is_there_after_the_page_is_loaded_again(page, context, sit_down, project):
+    make_comparison(project)
+    sit_down()
+    context.set_offline(True)
+    press(page, "3", "1")
+    expect(page.locator("[data-saved]")).to_have_text("Not saved: offline, kept in this browser")
+    page.route("**/draft", lambda route: route.abort())  # the way out of the page must not save it after all
+    context.set_offline(False)
+    page.reload()
+    expect(page.locator("[data-lane='1'] .chip")).to_have_text(["B"])
+    page.unroute("**/draft")
+    expect(page.locator("[data-saved]")).to_have_text("Saved", timeout=15_000)
+
+
+def test_signed_out_in_another_tab_is_said_and_nothing_is_lost(page, sit_down, project):
+    make_comparison(project)
+    sit_down()
+    from django.contrib.sessions.models import Session
+
+    Session.objects.all().delete()
+    press(page, "1")
+    expect(page.locator("[data-saved]")).to_contain_text("Not saved: you are signed out")
+
+
+def test_hostile_text_stays_text(page, live_server, sit_down, project, complaints):
+    harmful = make_comparison(project, "<script>window.harmed = 'prompt'</script>", PAYLOADS)
+    dialogs: list[str] = []
+    page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+    requests: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
+    sit_down()
+    for card in page.locator(".card").all():
+        card.hover(force=True)
+        card.click(position={"x": 5, "y": 5}, force=True)
+    for link in page.locator(".response a").all():
+        assert re.match(r"(https?|mailto):", link.get_attribute("href") or "https:")
+        assert "noopener" in link.get_attribute("rel")
+    page.wait_for_timeout(300)
+    assert page.evaluate("window.harmed") is None
+    assert dialogs == [] and complaints == []
+    assert all(url.startswith(live_server.url) for url in requests)
+    inside = page.locator(".response, .chat")
+    assert inside.locator("script, style, iframe, object, embed, img, svg, form, input, button, base, meta").count() == 0
+    attributes = page.evaluate(
+        "[...document.querySelectorAll('.response *, .chat *')].flatMap((element) => element.getAttributeNames())"
+    )
+    assert not [name for name in attributes if name.startswith("on") or name in ("style", "id", "srcdoc")]
+    assert harmful.members.count() == len(PAYLOADS)
+
+
+def test_the_page_works_without_javascript(browser: Browser, live_server, project, annotator):
+    make_comparison(project, "First?")
+    make_comparison(project, "Second?")
+    client = Client()
+    client.force_login(annotator)
+    context = browser.new_context(java_script_enabled=False)
+    value = client.cookies[settings.SESSION_COOKIE_NAME].value
+    context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": value, "url": live_server.url}])
+    page = context.new_page()
+    page.goto(f"{live_server.url}/annotate/{project.slug}/next")
+    page.get_by_role("button", name="Submit", exact=True).click()
+    expect(page.get_by_role("alert").first).to_contain_text("Helpfulness: place at least two responses")
+    for letter, rank in (("A", "3"), ("B", "1"), ("C", "3")):
+        page.locator(f"[name=rank-helpfulness-{letter}]").select_option(rank)
+    page.get_by_role("button", name="Submit", exact=True).click()
+    expect(page.get_by_role("alert").first).to_contain_text("Harmlessness: place at least two responses")
+    expect(page.locator("[name=rank-helpfulness-A]")).to_have_value("3")  # what was chosen is still there
+    page.get_by_label("Harmlessness: all are bad").check()
+    page.get_by_label("The prompt is unclear").check()
+    page.get_by_role("button", name="Submit", exact=True).click()
+    expect(page.locator("[data-chat]")).to_contain_text("Second?")
+    judgement = Judgement.objects.get()
+    assert shown(judgement, "helpfulness") == {"A": 2, "B": 1, "C": 2}
+    assert judgement.flags == [{"flag": "unclear"}]
+    page.get_by_label("I lack the knowledge to judge").check()
+    page.get_by_role("button", name="Skip", exact=True).click()
+    expect(page.get_by_role("heading", name="Nothing is left for you here")).to_be_visible()
+    context.close()
+
+
+@pytest.mark.parametrize("width", [360, 768, 1440])
+def test_no_page_is_wider_than_the_screen(page, live_server, sit_down, project, width):
+    page.set_viewport_size({"width": width, "height": 740})
+    make_comparison(project, texts=["word" * 200, "`" + "code" * 100 + "`", "| a | b |\n|-|-|\n| " + "c" * 300 + " | d |", "x"])
+    sit_down()
+    press(page, "1", "Shift+1", "Shift+1", "Shift+1")
+    for path in (None, "/annotate/", "/annotate/history/", f"/annotate/{project.slug}/guidelines/"):
+        if path:
+            page.goto(live_server.url + path)
+        assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth"), path
+    if width == 360:
+        page.goto(f"{live_server.url}/annotate/{project.slug}/next")
+        button = page.locator("[data-submit]").bounding_box()
+        assert button["x"] + button["width"] <= width
+
+
+def test_the_order_of_moves(page, live_server, sit_down, project):
+    make_comparison(project)
+    sit_down()
+    cases = [
+        ["place", [{}, "A", 3, 4], {"A": 3}],
+        ["place", [{"A": 1}, "B", 1, 4], {"A": 2, "B": 1}],
+        ["place", [{"A": 1, "B": 2}, "C", 1, 3], {"A": 2, "B": 3, "C": 1}],
+        ["place", [{"A": 1, "C": 3}, "B", 1, 4], {"A": 2, "B": 1, "C": 3}],
+        ["place", [{"A": 2, "B": 3}, "C", 3, 3], {"A": 1, "B": 2, "C": 3}],
+        ["place", [{"A": 1, "B": 2, "C": 3}, "A", 3, 4], {"A": 3, "B": 1, "C": 2}],
+        ["place", [{"A": 1, "B": 2, "C": 3}, "C", 1, 3], {"A": 2, "B": 3, "C": 1}],
+        ["place", [{"A": 1, "B": 1}, "B", 1, 2], {"A": 2, "B": 1}],
+        ["insert", [{"A": 1, "B": 2, "C": 3}, "A", 3], {"A": 2, "B": 1, "C": 3}],
+        ["insert", [{"A": 1, "B": 4}, "C", 1], {"A": 2, "B": 3, "C": 1}],
+        ["tieUp", [{"A": 1, "B": 3}, "B"], {"A": 1, "B": 1}],
+        ["tieUp", [{"A": 1, "B": 2}, "C"], {"A": 1, "B": 2, "C": 2}],
+        ["tieUp", [{"A": 1}, "A"], {"A": 1}],
+        ["dense", [{"A": 2, "B": 4, "C": 4}], {"A": 1, "B": 2, "C": 2}],
+    ]
+    module = f"{live_server.url}/static/js/ranking/order.js"
+    results = page.evaluate(
+        "async ([module, cases]) => { const order = await import(module);"
+        " return cases.map(([name, given]) => order[name](...given)); }",
+        [module, [case[:2] for case in cases]],
+    )
+    for (name, given, expected), result in zip(cases, results, strict=True):
+        assert result == expected, f"{name}{given}"
