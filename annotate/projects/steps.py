@@ -30,7 +30,7 @@ def next_step(project: Project, progress: Progress) -> Step:
     if not progress.comparisons:
         return Step(
             "Generate responses",
-            f"Let a model answer the {progress.prompts:,} prompts {project.k} times each; the answers become comparisons.",
+            f"Let a model answer the {progress.prompts:,} prompts {project.k} times each; that makes comparisons.",
             "Generate",
             reverse("annotate:generation-start", args=[project.slug]),
         )
@@ -58,7 +58,7 @@ def next_step(project: Project, progress: Progress) -> Step:
         )
     return Step(
         "Train",
-        "The judgements are in a dataset version. Train a reward model on it, then a policy, which writes the next round.",
+        "The judgements are in a dataset version. Train a reward model on it, then a policy for the next round.",
         "Datasets",
         reverse("annotate:dataset-list"),
     )
