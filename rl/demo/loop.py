@@ -13,20 +13,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from annotate.datasets.services import dataset_run_start
-from annotate.generation.services import generation_run_start, generator_create
-from annotate.projects.services import membership_add, project_create, prompts_import
-from annotate.ranking.engine import assignment_next
-from annotate.ranking.services import judgement_submit
 from django.utils import timezone
-from rewardmodel.models import RewardModel
-from rewardmodel.services import reward_model_run_start
 
 from accounts.models import User
 from annotate import simulation
+from annotate.datasets.services import dataset_run_start
 from annotate.generation.models import Generator
+from annotate.generation.services import generation_run_start, generator_create
 from annotate.projects.models import Project, Prompt
+from annotate.projects.services import membership_add, project_create, prompts_import
+from annotate.ranking.engine import assignment_next
+from annotate.ranking.services import judgement_submit
+from rewardmodel.models import RewardModel
+from rewardmodel.services import reward_model_run_start
 from rl.demo.report import Scored, compare
+from rl.models import EvaluationRun
 from rl.services import evaluation_run_start, policy_run_start
 from runs.artifacts import artifact_path
 from runs.models import Run
@@ -34,6 +35,7 @@ from runs.states import State
 
 PROMPTS = Path(__file__).with_name("prompts.jsonl")
 TEST_FRACTION = 0.3
+SAMPLING = {"temperature": 0.8, "top_p": 1.0}  # the whole distribution, so that the KL measured on it is unbiased
 
 
 class DemoError(Exception):
@@ -116,7 +118,7 @@ class Loop:
 
     def generate(self, project: Project, generator: Generator, name: str, **options: Any) -> Run:
         with self.phase(name):
-            sampling = {"temperature": 0.8, "top_p": 0.95, "max_tokens": self.size.max_tokens}
+            sampling = {**SAMPLING, "max_tokens": self.size.max_tokens}
             run = generation_run_start(
                 project=project,
                 generator=generator,
@@ -169,24 +171,27 @@ class Loop:
 
     def train_policy(self, name: str, config: dict[str, Any], **inputs: Any) -> Generator:
         with self.phase(name):
-            run = policy_run_start(config=config, title=f"Demo {name}", user=self.admin, **inputs)
+            run = policy_run_start(config=config, title=name, user=self.admin, **inputs)
             self.wait(run, name)
-        run.refresh_from_db()
-        return run.policy
+        policy = run.policy
+        assert policy is not None
+        return policy
 
-    def evaluate(self, project: Project, policy: Generator, reference: Generator, reward_model: RewardModel) -> Run:
-        name = f"Evaluate {policy.name}"
+    def evaluate(
+        self, name: str, project: Project, policy: Generator, reference: Generator, reward_model: RewardModel
+    ) -> EvaluationRun:
         with self.phase(name):
             run = evaluation_run_start(
                 project=project,
                 generator=policy,
                 reference=reference,
                 reward_model=reward_model,
-                config={"algorithm": "evaluate"},
+                config={"temperature": SAMPLING["temperature"]},
                 title=name,
                 user=self.admin,
             )
-            return self.wait(run, name)
+            self.wait(run, name)
+        return run
 
 
 def held_out_prompts(project: Project) -> list[Prompt]:
@@ -195,13 +200,14 @@ def held_out_prompts(project: Project) -> list[Prompt]:
     return [p for p in project.prompts.order_by("pk") if split_of(p.messages, TEST_FRACTION) == "test"]
 
 
-def scored(run: Any, prompts: dict[int, Prompt]) -> list[Scored]:
-    """Read an evaluation's scores back from its artifact."""
+def scored(run: EvaluationRun, file: str, prompts: dict[int, Prompt]) -> list[Scored]:
+    """Read the scores of one side of an evaluation back from its artifact. The reference's own have no KL: it is 0."""
     rows = []
-    for line in (artifact_path(run.artifacts.get()) / "scores.jsonl").read_text(encoding="utf-8").splitlines():
+    for line in (artifact_path(run.artifacts.get()) / file).read_text(encoding="utf-8").splitlines():
         row = json.loads(line)
         prompt = prompts[int(row["prompt_id"])]
-        rows.append(Scored(prompt.pk, prompt.messages, row["text"], row["reward"], row["kl"], row["tokens"]))
+        kl = row.get("kl") or 0.0
+        rows.append(Scored(prompt.pk, prompt.messages, row["text"], row["reward"], kl, int(row["tokens"])))
     return rows
 
 
@@ -246,13 +252,31 @@ def go_around(loop: Loop, annotator: User) -> Outcome:
 
     dpo = loop.train_policy(
         "DPO",
-        {"algorithm": "dpo", "epochs": size.dpo_epochs, "learning_rate": 2e-4, "seed": size.seed},
+        {
+            "algorithm": "dpo",
+            "epochs": size.dpo_epochs,
+            "learning_rate": 2e-4,
+            "comparisons_per_step": 4,
+            "sample_every": 0,
+            "seed": size.seed,
+        },
         generator=start,
         dataset_version=dataset.version,
     )
     ppo = loop.train_policy(
         "PPO",
-        {"algorithm": "ppo", "steps": size.ppo_steps, "prompts_per_step": size.ppo_prompts, "seed": size.seed},
+        {
+            "algorithm": "ppo",
+            "steps": size.ppo_steps,
+            "prompts_per_step": size.ppo_prompts,
+            "samples_per_prompt": 2,
+            "max_response_tokens": size.max_tokens,
+            "learning_rate": 2e-4,
+            "epochs": 2,
+            "minibatches": 2,
+            "sample_every": 0,
+            "seed": size.seed,
+        },
         generator=start,
         dataset_version=dataset.version,
         reward_model=reward_model,
@@ -260,12 +284,14 @@ def go_around(loop: Loop, annotator: User) -> Outcome:
 
     # The new policies write the next round: on the prompts that nothing was trained on, beside the old one's responses.
     prompts = {prompt.pk: prompt for prompt in held_out_prompts(project)}
-    for policy in (dpo, ppo):
-        loop.generate(project, policy, f"Responses of {policy.name}", selection={"ids": list(prompts)}, round=2)
-    evaluated = {
-        policy.name: scored(loop.evaluate(project, policy, start, reward_model), prompts)
-        for policy in (start, dpo, ppo)
-    }
+    evaluated: dict[str, list[Scored]] = {}
+    for name, policy in (("DPO", dpo), ("PPO", ppo)):
+        selection = {"ids": list(prompts)}
+        round_two = {"comparisons": "mixed", "mix_with": [start], "round": 2, "selection": selection}
+        loop.generate(project, policy, f"Responses of {name}", **round_two)
+        run = loop.evaluate(f"Evaluation of {name}", project, policy, start, reward_model)
+        evaluated.setdefault(start.name, scored(run, "reference_scores.jsonl", prompts))
+        evaluated[policy.name] = scored(run, "scores.jsonl", prompts)
     return Outcome(
         comparison=compare(evaluated, baseline=start.name),
         accuracy=reward_model.run.result["accuracy"],

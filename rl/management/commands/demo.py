@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import secrets
 import signal
 import socket
@@ -51,6 +52,8 @@ class Command(BaseCommand):
 
     def handle(self, **options: Any) -> None:
         console = Console()
+        # The progress lines say what happens; the platform's own log is under var/log.
+        logging.getLogger().setLevel(logging.WARNING)
         size = Size(**{size.name: options[size.name] for size in fields(Size)})
         with _platform(options["port"], console) as url:
             passwords = _accounts()
@@ -111,7 +114,7 @@ def _wait_until_ready(url: str, serve: subprocess.Popen[bytes], log: Path) -> No
         if serve.poll() is not None:
             raise CommandError(f"The platform did not start:\n{log.read_text()[-2000:]}")
         with contextlib.suppress(urllib.error.URLError, OSError):
-            urllib.request.urlopen(f"{url}/readyz", timeout=2).close()  # noqa: S310 our own http address
+            urllib.request.urlopen(f"{url}/readyz", timeout=2).close()
             return
         time.sleep(0.3)
     raise CommandError(f"The platform was not ready within two minutes; see {log}.")
@@ -151,7 +154,7 @@ class _Watch:
 
 def _show(console: Console, outcome: Outcome, loop: Loop, seconds: float, url: str, passwords: dict[str, str]) -> None:
     prompts = outcome.held_out
-    title = f"Before and after, on {prompts} held-out prompts · mean and 95 % interval"
+    title = f"Before and after, on {prompts} held-out prompts: mean and 95 % interval"
     table = Table(title=title, title_justify="left")
     table.add_column("policy")
     for label in MEASURES.values():
@@ -166,8 +169,8 @@ def _show(console: Console, outcome: Outcome, loop: Loop, seconds: float, url: s
     console.print()
     console.print(table)
     console.print(
-        "[dim]The annotators are simulated: a noisy judge of a known utility (annotate/simulation.py). Δ is the change\n"
-        "against the starting model, paired by prompt. With so few prompts, believe the intervals, not the means."
+        "[dim]The annotators are simulated: a noisy judge of a known utility (annotate/simulation.py). Δ is the\n"
+        "change against the starting model, paired by prompt. With so few prompts, believe the intervals."
     )
     accuracy = "  ".join(
         f"{dimension} {100 * a['value']:.0f} % [{100 * a['low']:.0f}, {100 * a['high']:.0f}]"
