@@ -125,7 +125,7 @@ class _Reader:
             self.complain("all_bad", "This must be a list of dimensions.")
             return []
         for dimension in value:
-            if dimension not in self.dimensions:
+            if not isinstance(dimension, str) or dimension not in self.dimensions:
                 self.complain("all_bad", f"“{dimension}” is not a dimension of this project.")
         return [dimension for dimension in self.dimensions if dimension in value]
 
@@ -140,7 +140,7 @@ class _Reader:
             flag = {"flag": item} if isinstance(item, str) else dict(item) if isinstance(item, Mapping) else {}
             response = flag.get("response")
             known = PROMPT_FLAGS if response is None else RESPONSE_FLAGS
-            if flag.get("flag") not in known:
+            if not isinstance(flag.get("flag"), str) or flag["flag"] not in known:
                 self.complain("flags", f"{item!r} is not a flag. Known ones: {', '.join(known)}.")
             elif response is not None and str(response) not in self.responses:
                 self.complain("flags", f"Response {response} is not in this comparison.")

@@ -64,7 +64,8 @@ class AssignmentViewSet(mixins.RetrieveModelMixin, viewsets.GenericViewSet):
     @action(detail=True, methods=["post"])
     def draft(self, request: Request, pk: str) -> Response:
         """Keep unfinished work and extend the lease."""
-        return Response(AssignmentSerializer(draft_save(assignment=self.get_object(), draft=_answer(request))).data)
+        saved = draft_save(assignment=self.get_object(), draft=_answer(request))
+        return Response(AssignmentSerializer(saved).data)
 
     @extend_schema(request=AnswerSerializer, responses={201: JudgementSerializer})
     @action(detail=True, methods=["post"])
@@ -77,11 +78,10 @@ class AssignmentViewSet(mixins.RetrieveModelMixin, viewsets.GenericViewSet):
     @action(detail=True, methods=["post"])
     def skip(self, request: Request, pk: str) -> Response:
         """Give the comparison back, with a reason."""
+        mine = self.get_object()
         given = SkipSerializer(data=request.data)
         given.is_valid(raise_exception=True)
-        return Response(
-            AssignmentSerializer(assignment_skip(assignment=self.get_object(), **given.validated_data)).data
-        )
+        return Response(AssignmentSerializer(assignment_skip(assignment=mine, **given.validated_data)).data)
 
     @extend_schema(request=None, responses=AssignmentSerializer)
     @action(detail=True, methods=["post"])

@@ -53,11 +53,11 @@ def draft_save(*, assignment: Assignment, draft: Mapping[str, Any]) -> Assignmen
 def judgement_submit(
     *,
     assignment: Assignment,
-    rankings: Mapping[str, Mapping[Any, int]],
+    rankings: Mapping[str, Mapping[Any, int]] | None,
     strengths: Mapping[str, Mapping[Any, int]] | None = None,
-    all_bad: Sequence[str] = (),
-    flags: Sequence[Any] = (),
-    rationale: str = "",
+    all_bad: Sequence[str] | None = None,
+    flags: Sequence[Any] | None = None,
+    rationale: str | None = None,
     seconds_active: float | None = None,
     source: str | None = None,
 ) -> Judgement:

@@ -211,7 +211,7 @@ def draft(request: HttpRequest, mine: Assignment, data: dict[str, Any]) -> HttpR
 def submit(request: HttpRequest, mine: Assignment, data: dict[str, Any]) -> HttpResponse:
     given = to_ids(mine, data)
     fields = ("rankings", "strengths", "all_bad", "flags", "rationale", "seconds_active")
-    judgement = judgement_submit(assignment=mine, **{name: given[name] for name in fields if name in given})
+    judgement = judgement_submit(assignment=mine, **{name: given.get(name) for name in fields})
     outcome = _outcome(judgement, mine)
     return JsonResponse({"judgement": judgement.pk, "outcome": outcome, "message": outcome_text(outcome)})
 

@@ -46,7 +46,9 @@ def sit_down(page: Page, live_server, enter, annotator, project):
 def shown(judgement: Judgement, dimension: str) -> dict[str, int]:
     """A ranking in the letters of the page."""
     letters = dict(zip(map(str, judgement.display_order), "ABCDEFGH", strict=False))
-    return {letters[pk]: rank for pk, rank in sorted(judgement.rankings[dimension].items(), key=lambda x: letters[x[0]])}
+    return {
+        letters[pk]: rank for pk, rank in sorted(judgement.rankings[dimension].items(), key=lambda x: letters[x[0]])
+    }
 
 
 def press(page: Page, *keys: str) -> None:
@@ -174,9 +176,11 @@ def test_nothing_moves_while_one_ranks(page, sit_down, project):
     make_comparison(project, texts=["short", "long " * 60, "middling " * 20, "a\n\nb"])
     page.set_viewport_size({"width": 1440, "height": 900})
     sit_down()
-    where = """() => [...document.querySelectorAll('.card, .board, .ranks button, .lane, [data-submit]')].map((element) => {
-      const {x, y, width, height} = element.getBoundingClientRect(); return [x, y, width, height].map(Math.round);
-    })"""
+    where = """() => [...document.querySelectorAll('.card, .board, .ranks button, .lane, [data-submit]')].map(
+      (element) => {
+        const {x, y, width, height} = element.getBoundingClientRect();
+        return [x, y, width, height].map(Math.round);
+      })"""
     before = page.evaluate(where)
     for letter, rank in (("A", 1), ("B", 1), ("C", 3), ("D", 2)):
         page.locator(f".card[data-key={letter}] [data-rank='{rank}']").click()
@@ -290,7 +294,9 @@ def test_hostile_text_stays_text(page, live_server, sit_down, project, complaint
     assert dialogs == [] and complaints == []
     assert all(url.startswith(live_server.url) for url in requests)
     inside = page.locator(".response, .chat")
-    assert inside.locator("script, style, iframe, object, embed, img, svg, form, input, button, base, meta").count() == 0
+    assert (
+        inside.locator("script, style, iframe, object, embed, img, svg, form, input, button, base, meta").count() == 0
+    )
     attributes = page.evaluate(
         "[...document.querySelectorAll('.response *, .chat *')].flatMap((element) => element.getAttributeNames())"
     )
@@ -331,7 +337,9 @@ def test_the_page_works_without_javascript(browser: Browser, live_server, projec
 @pytest.mark.parametrize("width", [360, 768, 1440])
 def test_no_page_is_wider_than_the_screen(page, live_server, sit_down, project, width):
     page.set_viewport_size({"width": width, "height": 740})
-    make_comparison(project, texts=["word" * 200, "`" + "code" * 100 + "`", "| a | b |\n|-|-|\n| " + "c" * 300 + " | d |", "x"])
+    make_comparison(
+        project, texts=["word" * 200, "`" + "code" * 100 + "`", "| a | b |\n|-|-|\n| " + "c" * 300 + " | d |", "x"]
+    )
     sit_down()
     press(page, "1", "Shift+1", "Shift+1", "Shift+1")
     for path in (None, "/annotate/", "/annotate/history/", f"/annotate/{project.slug}/guidelines/"):

@@ -101,6 +101,8 @@ def test_two_tabs_of_one_person_skips_and_lapsing_leases_lose_nothing():
     current = Judgement.objects.filter(is_current=True).values_list("comparison", "annotator")
     assert max(Counter(current).values()) == 1
     assert_slots_are_right(project)
-    assert not Assignment.objects.filter(state=State.SUBMITTED).exclude(
-        pk__in=Judgement.objects.filter(is_current=True).values("assignment")
-    ).exists(), "a submitted assignment has a judgement that counts"
+    assert (
+        not Assignment.objects.filter(state=State.SUBMITTED)
+        .exclude(pk__in=Judgement.objects.filter(is_current=True).values("assignment"))
+        .exists()
+    ), "a submitted assignment has a judgement that counts"

@@ -130,9 +130,7 @@ def test_responses_and_dimensions_of_elsewhere_are_refused(project, desk):
 def test_a_strength_needs_something_below_it(desk):
     best, worst = (str(pk) for pk in desk.display_order[:2])
     with pytest.raises(ValidationError, match="another one below it"):
-        judgement_submit(
-            assignment=desk, rankings=in_shown_order(desk, 1, 2), strengths={"helpfulness": {worst: 1}}
-        )
+        judgement_submit(assignment=desk, rankings=in_shown_order(desk, 1, 2), strengths={"helpfulness": {worst: 1}})
     judgement_submit(assignment=desk, rankings=in_shown_order(desk, 1, 2), strengths={"helpfulness": {best: 1}})
 
 
@@ -163,7 +161,9 @@ def test_a_late_judgement_takes_the_place_when_it_becomes_free(project, desk, ot
 def test_a_draft_is_kept_and_extends_the_lease(desk):
     before = desk.lease_expires_at
     first, second = (str(pk) for pk in desk.display_order[:2])
-    saved = draft_save(assignment=desk, draft={"rankings": {"helpfulness": {first: 1, second: 3}}, "step": "helpfulness"})
+    saved = draft_save(
+        assignment=desk, draft={"rankings": {"helpfulness": {first: 1, second: 3}}, "step": "helpfulness"}
+    )
     assert saved.draft["rankings"] == {"helpfulness": {first: 1, second: 3}}
     assert saved.draft["step"] == "helpfulness"
     assert saved.lease_expires_at > before

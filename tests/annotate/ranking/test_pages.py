@@ -1,0 +1,259 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+from django.urls import reverse
+
+from annotate.ranking.engine import assignment_next
+from annotate.ranking.models import Assignment, Judgement
+from annotate.ranking.services import draft_save, judgement_submit
+from tests.annotate.ranking.desk import in_shown_order, make_comparison, make_project
+
+State = Assignment.State
+
+
+@pytest.fixture
+def project(annotator):
+    return make_project(annotator, guidelines="# Be fair\n\n<script>x</script>")
+
+
+@pytest.fixture
+def desk(project, annotator):
+    make_comparison(project)
+    return assignment_next(annotator=annotator, project=project)
+
+
+def ranks(choice: dict[str, str]) -> dict[str, str]:
+    return {f"rank-{d}-{letter}": r for d in ("helpfulness", "harmlessness") for letter, r in choice.items()}
+
+
+def post(client, url, data):
+    return client.post(url, data, content_type="application/json")
+
+
+ANSWER = {
+    "rankings": {"helpfulness": {"A": 1, "B": 2}, "harmlessness": {"A": 1, "B": 1}},
+    "strengths": {"helpfulness": {"A": 3}},
+    "flags": [{"flag": "refuses", "response": "B"}],
+}
+
+
+def test_the_queue_leads_to_an_assignment_and_back_to_it(as_annotator, project):
+    make_comparison(project)
+    first = as_annotator.get(f"/annotate/{project.slug}/next")
+    again = as_annotator.get(f"/annotate/{project.slug}/next")
+    assert first.url == again.url == f"/annotate/assignments/{Assignment.objects.get().pk}/"
+
+
+def test_an_empty_queue_says_so(as_annotator, project):
+    assert "Nothing is left for you here" in as_annotator.get(f"/annotate/{project.slug}/next").content.decode()
+
+
+def test_a_paused_project_says_so(as_annotator, project):
+    make_comparison(project)
+    project.is_paused = True
+    project.save()
+    assert "This project is paused" in as_annotator.get(f"/annotate/{project.slug}/next").content.decode()
+
+
+def test_neither_generators_nor_ids_of_responses_are_on_the_page(as_annotator, desk):
+    generator = desk.comparison.responses.first().generator
+    generator.name = "unmistakable-name"
+    generator.save()
+    page = as_annotator.get(f"/annotate/assignments/{desk.pk}/")
+    assert page.status_code == 200
+    html = page.content.decode()
+    assert "unmistakable-name" not in html and "generator" not in html
+    data = page.context["item"].json
+    assert not any(f'"{pk}"' in data for pk in desk.display_order)
+
+
+def test_the_fetched_item_hides_them_too(as_annotator, project, desk):
+    make_comparison(project, "another")
+    answer = as_annotator.post(f"/annotate/assignments/{desk.pk}/ahead", {}, content_type="application/json").json()
+    assert "another" in answer["html"] and "secret-model-7b" not in answer["html"]
+    assert as_annotator.get(f"/annotate/assignments/{desk.pk}/").status_code == 200
+    assert Assignment.objects.filter(state=State.ACTIVE).count() == 2
+
+
+def test_every_page_asks_a_stranger_to_log_in(as_nobody, project, desk):
+    for path in ("", "history/", f"assignments/{desk.pk}/", f"{project.slug}/next", f"{project.slug}/guidelines/"):
+        response = as_nobody.get(f"/annotate/{path}")
+        assert response.status_code == 302 and response.url.startswith("/account/login/")
+    assert post(as_nobody, f"/annotate/assignments/{desk.pk}/submit", ANSWER).status_code == 401
+
+
+@pytest.mark.parametrize("who", ["as_other_annotator", "as_outsider", "as_admin"])
+def test_what_is_not_ones_own_does_not_exist(request, who, project, desk):
+    client = request.getfixturevalue(who)
+    assert client.get(f"/annotate/assignments/{desk.pk}/").status_code == 404
+    assert client.post(f"/annotate/assignments/{desk.pk}/", ranks({"A": "1", "B": "2"})).status_code == 404
+    for action in ("draft", "submit", "skip", "ahead"):
+        assert post(client, f"/annotate/assignments/{desk.pk}/{action}", ANSWER).status_code == 404
+    assert client.get(f"/annotate/{project.slug}/next").status_code == 404
+    assert client.get(f"/annotate/{project.slug}/guidelines/").status_code == 404
+    assert client.get(f"/annotate/{project.slug}/undo").status_code == 404
+    assert not Judgement.objects.exists()
+    desk.refresh_from_db()
+    assert (desk.state, desk.draft) == (State.ACTIVE, {})
+
+
+def test_the_form_works_without_javascript_and_closes_gaps(as_annotator, project, desk):
+    response = as_annotator.post(f"/annotate/assignments/{desk.pk}/", ranks({"A": "4", "B": "2", "C": "", "D": "4"}))
+    assert response.url == f"/annotate/{project.slug}/next"
+    shown = [str(pk) for pk in desk.display_order]
+    assert Judgement.objects.get().rankings["helpfulness"] == {shown[0]: 2, shown[1]: 1, shown[3]: 2}
+
+
+def test_a_refused_form_says_why_and_keeps_what_was_chosen(as_annotator, desk):
+    response = as_annotator.post(
+        f"/annotate/assignments/{desk.pk}/", {"rank-helpfulness-A": "3", "rationale": "because", "flag": "refuses:B"}
+    )
+    html = response.content.decode()
+    assert response.status_code == 400
+    assert "Helpfulness: place at least two responses" in html and "because" in html
+    assert '<option value="3" selected>3</option>' in html
+    assert re.search(r'value="refuses:B"[^>]* checked>', html)
+    assert not Judgement.objects.exists()
+
+
+def test_the_form_can_be_saved_for_later_and_skipped(as_annotator, desk):
+    url = f"/annotate/assignments/{desk.pk}/"
+    as_annotator.post(url, ranks({"A": "3"}) | {"action": "save"})
+    desk.refresh_from_db()
+    assert desk.draft["rankings"]["helpfulness"] == {str(desk.display_order[0]): 3}
+    assert as_annotator.post(url, {"action": "skip"}).status_code == 400
+    as_annotator.post(url, {"action": "skip", "reason": "upsetting"})
+    desk.refresh_from_db()
+    assert (desk.state, desk.skip_reason) == (State.SKIPPED, "upsetting")
+
+
+def test_a_submission_of_the_script_is_spelt_in_letters(as_annotator, desk):
+    response = post(as_annotator, f"/annotate/assignments/{desk.pk}/submit", ANSWER)
+    assert response.json()["outcome"] == "accepted"
+    first, second = (str(pk) for pk in desk.display_order[:2])
+    judgement = Judgement.objects.get()
+    assert judgement.rankings["helpfulness"] == {first: 1, second: 2}
+    assert judgement.strengths == {"helpfulness": {first: 3}}
+    assert judgement.flags == [{"flag": "refuses", "response": second}]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "not json",
+        "[]",
+        "7",
+        {"rankings": []},
+        {"rankings": {"helpfulness": 3}},
+        {"rankings": {"helpfulness": {"Z": 1, "A": 2}}},
+        {"rankings": ANSWER["rankings"], "flags": [["x"]]},
+        {"rankings": ANSWER["rankings"], "flags": [{"flag": {}}]},
+        {"rankings": ANSWER["rankings"], "flags": 5},
+        {"rankings": ANSWER["rankings"], "all_bad": [{}]},
+        {"rankings": ANSWER["rankings"], "strengths": {"helpfulness": {"A": 9}}},
+        {"rankings": ANSWER["rankings"], "rationale": "x" * 10_001},
+        {},
+    ],
+)
+def test_a_broken_submission_is_refused_with_a_sentence(as_annotator, desk, body):
+    response = post(as_annotator, f"/annotate/assignments/{desk.pk}/submit", body)
+    assert response.status_code == 400
+    assert response.json()["message"]
+    assert not Judgement.objects.exists()
+
+
+def test_a_draft_comes_back_on_the_page(as_annotator, desk):
+    draft = {"rankings": {"helpfulness": {"A": 3}}, "step": "harmlessness", "rationale": "so far"}
+    assert post(as_annotator, f"/annotate/assignments/{desk.pk}/draft", draft).json() == {"state": "active"}
+    item = as_annotator.get(f"/annotate/assignments/{desk.pk}/").context["item"]
+    assert item.given["rankings"] == {"helpfulness": {"A": 3}}
+    assert (item.given["step"], item.given["rationale"]) == ("harmlessness", "so far")
+
+
+def test_an_extra_judgement_is_said_to_be_one(as_annotator, project, desk, other_annotator):
+    from annotate.projects.models import Membership
+
+    Membership.objects.create(project=project, user=other_annotator)
+    Assignment.objects.update(lease_expires_at="2020-01-01T00:00:00Z")
+    theirs = assignment_next(annotator=other_annotator, project=project)
+    judgement_submit(assignment=theirs, rankings=in_shown_order(theirs, 1, 2))
+    assert "lease ran out" in as_annotator.get(f"/annotate/assignments/{desk.pk}/").content.decode()
+    answer = post(as_annotator, f"/annotate/assignments/{desk.pk}/submit", ANSWER).json()
+    assert answer["outcome"] == "extra" and "extra judgement" in answer["message"]
+
+
+def test_undo_opens_the_last_submission(as_annotator, project, desk):
+    assert as_annotator.get(f"/annotate/{project.slug}/undo").url == "/annotate/"
+    post(as_annotator, f"/annotate/assignments/{desk.pk}/submit", ANSWER)
+    assert as_annotator.get(f"/annotate/{project.slug}/undo").url == f"/annotate/assignments/{desk.pk}/"
+    item = as_annotator.get(f"/annotate/assignments/{desk.pk}/").context["item"]
+    assert item.given["rankings"] == ANSWER["rankings"]
+    changed = ANSWER | {
+        "rankings": {"helpfulness": {"B": 1, "A": 2}, "harmlessness": {"A": 1, "B": 1}},
+        "strengths": {},
+    }
+    answer = post(as_annotator, f"/annotate/assignments/{desk.pk}/submit", changed).json()
+    assert answer["outcome"] == "revised"
+    assert Judgement.objects.get(is_current=True).supersedes is not None
+
+
+def test_home_counts_ones_own_work_only(as_annotator, project, annotator, other_annotator, desk):
+    for question in ("two", "three", "four"):
+        make_comparison(project, question)
+    judgement_submit(assignment=desk, rankings=in_shown_order(desk, 1, 2))
+    from annotate.projects.models import Membership
+
+    Membership.objects.create(project=project, user=other_annotator)
+    theirs = assignment_next(annotator=other_annotator, project=project)
+    judgement_submit(assignment=theirs, rankings=in_shown_order(theirs, 1, 2))
+    make_project(other_annotator, name="Not Ben's", slug="not-bens")
+    response = as_annotator.get("/annotate/")
+    (queue,) = response.context["queues"]
+    assert (queue.left, queue.done, queue.today) == (2, 1, 1)
+    assert "Not Ben" not in response.content.decode()
+
+
+def test_history_is_ones_own(as_annotator, as_other_annotator, desk):
+    judgement_submit(assignment=desk, rankings=in_shown_order(desk, 2, 1, 1), all_bad=["harmlessness"])
+    mine = as_annotator.get("/annotate/history/").content.decode()
+    assert "B = C &gt; A" in mine and reverse("annotate:assignment", args=[desk.pk]) in mine
+    assert "Nothing yet" in as_other_annotator.get("/annotate/history/").content.decode()
+
+
+def test_guidelines_are_rendered_and_inert(as_annotator, project):
+    html = as_annotator.get(f"/annotate/{project.slug}/guidelines/").content.decode()
+    assert "Be fair</h3>" in html and "<script>x" not in html
+
+
+def test_admins_see_who_ranked_what_and_what_was_simulated(as_admin, as_annotator, annotator, project, desk):
+    annotator.kind = "simulated"
+    annotator.save()
+    desk.annotator.refresh_from_db()
+    judgement_submit(assignment=desk, rankings=in_shown_order(desk, 1, 2))
+    judgement_submit(assignment=desk, rankings=in_shown_order(desk, 2, 1))
+    url = f"/annotate/comparisons/{desk.comparison_id}/"
+    html = as_admin.get(url).content.decode()
+    assert "ben" in html and "simulated annotator" in html and "superseded" in html and "secret-model-7b" in html
+    assert as_annotator.get(url).status_code == 403
+
+
+def test_pages_answer_with_a_bounded_number_of_queries(as_annotator, project, desk, django_assert_max_num_queries):
+    for question in ("two", "three"):
+        make_comparison(project, question)
+    with django_assert_max_num_queries(14):
+        as_annotator.get(f"/annotate/assignments/{desk.pk}/")
+    with django_assert_max_num_queries(26):
+        post(as_annotator, f"/annotate/assignments/{desk.pk}/ahead", {})
+    with django_assert_max_num_queries(12):
+        post(as_annotator, f"/annotate/assignments/{desk.pk}/draft", ANSWER)
+    with django_assert_max_num_queries(20):
+        post(as_annotator, f"/annotate/assignments/{desk.pk}/submit", ANSWER)
+
+
+def test_a_draft_never_leaves_its_assignment(as_annotator, desk, project):
+    make_comparison(project, "elsewhere")
+    draft_save(assignment=desk, draft={"rationale": "mine"})
+    other = as_annotator.post(f"/annotate/assignments/{desk.pk}/ahead", {}, content_type="application/json").json()
+    assert "mine" not in other["html"].split("rationale", 1)[1][:200]
