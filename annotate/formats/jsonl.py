@@ -116,7 +116,7 @@ def parse_object(raw: bytes) -> dict[str, Any]:
     # Valid JSON, but a lone surrogate has no UTF-8 form, and PostgreSQL keeps no NUL: refused here, not at the insert.
     # The escape must be there for either, so ordinary lines are not walked.
     if "\\u" in text or "\x00" in text:
-        _check_text(value)
+        check_text(value)
     return value
 
 
@@ -189,7 +189,8 @@ def _integer(text: str) -> int:
     return int(text)
 
 
-def _check_text(value: Any) -> None:
+def check_text(value: Any) -> None:
+    """Raise Refused if a JSON value holds text that the database cannot keep."""
     if isinstance(value, str):
         if "\x00" in value:
             raise Refused("It contains the character NUL (\\u0000), which cannot be stored.")
@@ -199,8 +200,8 @@ def _check_text(value: Any) -> None:
             raise Refused(f"It contains half a character (\\u{ord(value[error.start]):04x}).") from None
     elif isinstance(value, dict):
         for key, item in value.items():
-            _check_text(key)
-            _check_text(item)
+            check_text(key)
+            check_text(item)
     elif isinstance(value, list):
         for item in value:
-            _check_text(item)
+            check_text(item)

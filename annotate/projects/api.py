@@ -142,7 +142,7 @@ class PromptViewSet(mixins.CreateModelMixin, mixins.ListModelMixin, mixins.Retri
 
     def get_queryset(self) -> QuerySet[Prompt]:
         rows = narrowed(super().get_queryset(), self.request, project="project")
-        tag = self.request.query_params.get("tag")
+        tag = self.request.query_params.get("tag", "").replace("\x00", "")  # the database refuses NUL
         return rows.filter(tags__contains=[tag]) if tag else rows
 
     def perform_create(self, serializer: serializers.BaseSerializer) -> None:

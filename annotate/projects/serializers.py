@@ -8,7 +8,7 @@ from rest_framework import serializers
 
 from accounts.models import User
 from annotate.formats.conversations import check_conversation
-from annotate.formats.jsonl import Refused
+from annotate.formats.jsonl import Refused, check_text
 from annotate.formats.rankings import FORMATS
 from annotate.projects.invitations import LONGEST_DAYS
 from annotate.projects.models import Dimension, Invitation, Membership, Project, Prompt, PromptImport
@@ -100,13 +100,13 @@ class InvitationCreatedSerializer(serializers.Serializer):
     url = serializers.CharField(help_text="Shown this once; only its hash is kept.")
 
 
-class MessageSerializer(serializers.Serializer):
+class TurnSerializer(serializers.Serializer):
     role = serializers.CharField()
     content = serializers.CharField(trim_whitespace=False)
 
 
 class PromptSerializer(serializers.ModelSerializer):
-    messages = MessageSerializer(many=True)
+    messages = TurnSerializer(many=True)
 
     class Meta:
         model = Prompt
@@ -119,6 +119,15 @@ class PromptSerializer(serializers.ModelSerializer):
             return check_conversation([dict(message) for message in value])
         except Refused as error:
             raise serializers.ValidationError(str(error)) from None
+
+    def validate_metadata(self, value: Any) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            raise serializers.ValidationError("This must be an object.")
+        try:
+            check_text(value)
+        except Refused as error:
+            raise serializers.ValidationError(str(error)) from None
+        return value
 
 
 class ImportSerializer(serializers.Serializer):

@@ -76,7 +76,7 @@ def project_detail(request: HttpRequest, slug: str) -> HttpResponse:
 def prompt_list(request: HttpRequest, slug: str) -> HttpResponse:
     """A project's prompts, a page at a time."""
     project = get_object_or_404(Project, slug=slug)
-    tag = request.GET.get("tag", "")
+    tag = request.GET.get("tag", "").replace("\x00", "")  # the database refuses NUL
     page = prompts_page(project, after=_key(request, "after"), before=_key(request, "before"), tag=tag)
     context = {"project": project, "page": page, "tag": tag, "tags": prompt_tags(project)}
     return render(request, "annotate/projects/prompts.html", context)
