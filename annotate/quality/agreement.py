@@ -14,6 +14,7 @@ from itertools import combinations
 import numpy as np
 
 Ranks = Sequence[int | None]
+CELLS = 500_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +54,13 @@ def percent_agreement(
     low = high = None
     if len(counts) > 1:
         random = np.random.default_rng(seed)
-        shares = np.empty(resamples)
-        for number in range(resamples):  # a row at a time: memory stays flat for large projects
-            drawn = counts[random.integers(0, len(counts), len(counts))].sum(axis=0)
-            shares[number] = drawn[0] / drawn[1]
+        rows = max(1, CELLS // len(counts))  # resamples at a time, so that memory stays flat for large projects
+        drawn = np.concatenate(
+            [
+                counts[random.integers(0, len(counts), (min(rows, resamples - start), len(counts)))].sum(axis=1)
+                for start in range(0, resamples, rows)
+            ]
+        )
+        shares = drawn[:, 0] / drawn[:, 1]
         low, high = (float(bound) for bound in np.quantile(shares, [0.025, 0.975]))
     return Agreement(float(agreeing / total), low, high, int(total), len(counts))

@@ -5,27 +5,18 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from django.db.models import Count, Q
-
 from annotate.projects.models import Project
 from annotate.quality.agreement import percent_agreement
-from annotate.ranking.models import Comparison, Judgement
+from annotate.ranking.models import Judgement
 
-LATEST = 500  # comparisons: enough for an interval of a few per cent, little enough to read with every page view
+LATEST = 1000  # judgements: enough for an interval of a few per cent, little enough to read with every page view
 
 
 def project_agreement(project: Project) -> list[dict[str, Any]]:
     """[{"dimension", "value", "low", "high", "pairs", "comparisons"}] for dimensions that two people have ranked."""
-    overlapping = (
-        Comparison.objects.filter(project=project)
-        .annotate(judged=Count("judgements", filter=Q(judgements__is_current=True)))
-        .filter(judged__gte=2)
-        .order_by("-pk")
-        .values_list("pk", flat=True)[:LATEST]
-    )
-    judgements = Judgement.objects.filter(comparison__in=list(overlapping), is_current=True)
+    latest = Judgement.objects.filter(comparison__project=project, is_current=True).order_by("-pk")
     by_comparison: dict[int, list[dict[str, dict[str, int]]]] = {}
-    for comparison, rankings in judgements.order_by("comparison").values_list("comparison", "rankings"):
+    for comparison, rankings in latest.values_list("comparison", "rankings")[:LATEST]:
         by_comparison.setdefault(comparison, []).append(rankings)
     result = []
     for dimension in project.dimensions.all():
