@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
 from dataclasses import dataclass
 from datetime import timedelta
+from operator import itemgetter
 
+from django.core.cache import cache
 from django.db.models import QuerySet
 from django.utils import timezone
+from redis.exceptions import RedisError
 
 from runs import child, kinds, metrics
 from runs.charts import Chart, Point, downsample, line_chart
 from runs.logs import log_tail
 from runs.models import Run, RunEvent
-from runs.states import ACTIVE, State
+from runs.states import ACTIVE, CLAIMED, State
 
 LOG_LINES = 200
 TABLE_ROWS = 40
+NUMBERS = (float, int, type(None))
+REDRAW = 20  # charts of an active run are drawn again after this many times the time that drawing took
 
 
 @dataclass(frozen=True)
@@ -43,8 +50,9 @@ def runs_list(*, kind: str = "", state: str = "") -> QuerySet[Run]:
 
 
 def dashboard_runs(most: int = 6) -> dict[str, object]:
-    """Active runs first, then the latest that ended."""
-    active = list(runs_list(state="active")[:most])
+    """Running ones first, then those that wait, then the latest that ended."""
+    active = list(runs_list().filter(state__in=CLAIMED)[:most])
+    active += list(runs_list(state=State.QUEUED)[: most - len(active)])
     ended = list(runs_list().exclude(state__in=ACTIVE)[: max(most - len(active), 2)])
     rows = [{"run": run, "label": kinds.label(run.kind), "left": time_left(run)} for run in (*active, *ended)]
     return {"rows": rows, "is_live": bool(active)}
@@ -56,13 +64,34 @@ def metric_points(run: Run) -> dict[str, list[Point]]:
     events = RunEvent.objects.filter(run_id=run.pk, type=RunEvent.Type.METRICS, step__isnull=False).order_by("id")
     for step, data in events.values_list("step", "data").iterator(chunk_size=5000):
         for name, value in data.items():
-            if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
+            if type(value) in NUMBERS:
                 series.setdefault(name, {})[step] = value
-    return {name: sorted(values.items()) for name, values in series.items()}
+    return {name: sorted(values.items(), key=itemgetter(0)) for name, values in series.items()}
 
 
 def metric_series(run: Run) -> list[Series]:
-    """The charts of a run, in the order in which its app registered the metrics."""
+    """The charts of a run, in the order in which its app registered the metrics.
+
+    Tens of thousands of steps take a good part of a second to draw, and every open page asks every two seconds: then
+    what was drawn is shown again for a while. A run that has ended is always drawn to its end.
+    """
+    key = f"runs.series.{run.pk}.{run.created_at.timestamp()}.{run.state}.{run.queued_at.timestamp()}"
+    try:
+        drawn = cache.get(key)
+    except RedisError:
+        drawn = None
+    if drawn is not None:
+        return drawn
+    began = time.monotonic()
+    drawn = _draw(run)
+    took = time.monotonic() - began
+    if took > 0.1:
+        with contextlib.suppress(RedisError):
+            cache.set(key, drawn, took * REDRAW if run.is_active else 3600)
+    return drawn
+
+
+def _draw(run: Run) -> list[Series]:
     found = []
     for name, points in sorted(metric_points(run).items(), key=lambda item: metrics.place(item[0])):
         drawn = downsample(points)
@@ -70,7 +99,7 @@ def metric_series(run: Run) -> list[Series]:
         if chart is None:
             continue
         last = next(value for _, value in reversed(points) if value is not None)
-        rows = downsample(points, TABLE_ROWS)
+        rows = downsample(drawn, TABLE_ROWS)
         found.append(Series(name, metrics.describe(name), chart, last, len(points), rows))
     return found
 

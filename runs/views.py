@@ -13,6 +13,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_POST
 
 from accounts.permissions import admin_required
+from config.templatetags.plumbline import filesize, interval
 from runs import child, documentation, kinds, selectors, services
 from runs.models import Run
 from runs.states import State
@@ -132,12 +133,26 @@ def _context(run: Run) -> dict[str, Any]:
     }
 
 
-def _flat(value: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    """Nested settings as dotted names."""
-    found: list[tuple[str, Any]] = []
+def _flat(value: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Nested settings or figures as dotted names, each as people read it."""
+    found: list[tuple[str, str]] = []
     for name, item in value.items():
-        if isinstance(item, dict):
+        if isinstance(item, dict) and {"value", "low", "high"} <= item.keys():
+            found.append((f"{prefix}{name}", interval(item)))
+        elif isinstance(item, dict):
             found += _flat(item, f"{prefix}{name}.")
         else:
-            found.append((f"{prefix}{name}", item))
+            found.append((f"{prefix}{name}", _shown(name, item)))
     return found
+
+
+def _shown(name: str, value: Any) -> str:
+    if value is None or value == "" or value == []:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if name.endswith("_bytes"):
+        return filesize(value)
+    if isinstance(value, float):
+        return f"{value:.6g}".replace("-", "−")
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
