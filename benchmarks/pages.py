@@ -20,7 +20,10 @@ def cases(quick: bool) -> list[Result]:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
     import django
 
+    from django.core.management import call_command
+
     django.setup()
+    call_command("collectstatic", interactive=False, verbosity=0)
     prompts, repeats = (1_000, 10) if quick else (10_000, 30)
     with _database():
         pages = _world(prompts)
