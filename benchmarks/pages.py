@@ -19,7 +19,6 @@ LIMIT_MS = 100.0
 def cases(quick: bool) -> list[Result]:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
     import django
-
     from django.core.management import call_command
 
     django.setup()
