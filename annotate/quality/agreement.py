@@ -14,7 +14,6 @@ from itertools import combinations
 import numpy as np
 
 Ranks = Sequence[int | None]
-CELLS = 500_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +53,9 @@ def percent_agreement(
     low = high = None
     if len(counts) > 1:
         random = np.random.default_rng(seed)
-        rows = max(1, CELLS // len(counts))  # resamples at a time, so that memory stays flat for large projects
-        drawn = np.concatenate(
-            [
-                counts[random.integers(0, len(counts), (min(rows, resamples - start), len(counts)))].sum(axis=1)
-                for start in range(0, resamples, rows)
-            ]
-        )
+        # Comparisons with equal counts are exchangeable, so it is enough to draw how many of each kind there are.
+        kinds, sizes = np.unique(counts, axis=0, return_counts=True)
+        drawn = random.multinomial(len(counts), sizes / len(counts), size=resamples) @ kinds
         shares = drawn[:, 0] / drawn[:, 1]
         low, high = (float(bound) for bound in np.quantile(shares, [0.025, 0.975]))
     return Agreement(float(agreeing / total), low, high, int(total), len(counts))
