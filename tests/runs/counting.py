@@ -1,6 +1,6 @@
 """A run kind for tests with a real child: it counts, reports, saves checkpoints, and misbehaves when told to.
 
-`python -m tests.runs.counting RUN_DIR` is the child; `CountingKind` is what an app would register.
+`python -m tests.runs.counting RUN_DIR` is the child; `kind()` is what an app would register.
 """
 
 from __future__ import annotations
@@ -67,11 +67,8 @@ def misbehave(misdeed: str) -> None:
         os._exit(7)
 
 
-class CountingKind:
-    """Made a RunKind in `kind()`, so that the child does not import Django."""
-
-
 def kind() -> Any:
+    """The RunKind. Made in a function, so that the child does not import Django."""
     from runs.kinds import RunKind
     from runs.models import Run
 
