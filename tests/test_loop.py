@@ -1,22 +1,34 @@
 """Once around the loop with `manage.py demo`: real servers, real workers, real training, a tiny model."""
 
 import json
-import os
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from config.env import BASE_DIR
+from tests.config.house import environment
 from tests.tiny import tiny_model
 
 SIZE = {"prompts": 12, "k": 3, "max-tokens": 12, "reward-epochs": 1, "dpo-epochs": 1, "ppo-steps": 1, "ppo-prompts": 4}
 
 
+@pytest.fixture
+def var() -> Iterator[Path]:
+    """A folder that the database's own user can reach."""
+    above = Path(tempfile.mkdtemp())
+    above.chmod(0o755)
+    yield above / "var"
+    shutil.rmtree(above)
+
+
 @pytest.mark.slow
-def test_the_demo_goes_all_the_way_around(tmp_path):
+def test_the_demo_goes_all_the_way_around(tmp_path, var):
     model = tiny_model(tmp_path / "model")
     figures = tmp_path / "figures.json"
     with socket.socket() as probe:
@@ -26,10 +38,8 @@ def test_the_demo_goes_all_the_way_around(tmp_path):
     command += ["--model", str(model)]
     for name, value in SIZE.items():
         command += [f"--{name}", str(value)]
-    kept = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "REDIS_URL")}
-    environment = {**kept, "PLUMBLINE_VAR": str(tmp_path / "var"), "DJANGO_SETTINGS_MODULE": "config.settings"}
     done = subprocess.run(
-        command, cwd=BASE_DIR, env=environment, capture_output=True, text=True, timeout=400, check=False
+        command, cwd=BASE_DIR, env=environment(var), capture_output=True, text=True, timeout=400, check=False
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert "Before and after" in done.stdout

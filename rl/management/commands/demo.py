@@ -26,6 +26,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.table import Table
 
 from accounts.models import User
+from config import processes
 from config.env import BASE_DIR
 from rl.demo.loop import DemoError, Loop, Outcome, Size, go_around
 from runs.models import Run
@@ -94,25 +95,20 @@ def _platform(port: int, console: Console) -> Iterator[str]:
     if taken:
         raise CommandError(f"Port {port} is in use. Stop what runs there, or choose another: --port {port + 1}.")
     log = settings.VAR / "log" / "demo-serve.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("w") as output:
-        serve = subprocess.Popen(
-            [sys.executable, "manage.py", "serve", "--port", str(port)], cwd=BASE_DIR, stdout=output, stderr=output
-        )
-        try:
-            console.print(f"Starting the platform on {url} …")
-            _wait_until_ready(url, serve, log)
-            yield url
-        finally:
-            serve.send_signal(signal.SIGTERM)
-            serve.wait()
+    serve = processes.spawn([sys.executable, "manage.py", "serve", "--port", str(port)], log=log, cwd=BASE_DIR)
+    try:
+        console.print(f"Starting the platform on {url} …")
+        _wait_until_ready(url, serve, log)
+        yield url
+    finally:
+        processes.stop(serve, (signal.SIGTERM, 40))
 
 
 def _wait_until_ready(url: str, serve: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         if serve.poll() is not None:
-            raise CommandError(f"The platform did not start:\n{log.read_text()[-2000:]}")
+            raise CommandError(f"The platform did not start:\n{processes.tail(log, 30)}")
         with contextlib.suppress(urllib.error.URLError, OSError):
             urllib.request.urlopen(f"{url}/readyz", timeout=2).close()
             return
