@@ -94,6 +94,7 @@ def history(annotator: User) -> QuerySet[Judgement]:
     return (
         Judgement.objects.filter(annotator=annotator, is_current=True)
         .select_related("comparison__project", "comparison__prompt", "assignment")
+        .prefetch_related("comparison__project__dimensions")
         .order_by("-id")
     )
 

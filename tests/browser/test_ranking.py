@@ -172,6 +172,37 @@ def test_letters_are_dragged_onto_places_and_between_them(page, sit_down, projec
     assert shown(judgement, "helpfulness") == {"B": 2, "C": 2, "D": 1}
 
 
+def test_a_finger_drags_too(browser: Browser, live_server, project, annotator):
+    make_comparison(project)
+    context = browser.new_context(has_touch=True, is_mobile=True, viewport={"width": 360, "height": 740})
+    client = Client()
+    client.force_login(annotator)
+    value = client.cookies[settings.SESSION_COOKIE_NAME].value
+    context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": value, "url": live_server.url}])
+    page = context.new_page()
+    page.goto(f"{live_server.url}/annotate/{project.slug}/next")
+    page.wait_for_function("document.querySelector('.card.is-current') !== null")
+    start = page.locator(".card[data-key=A] .letter").bounding_box()
+    end = page.locator("[data-lane='2']").bounding_box()
+    fingers = context.new_cdp_session(page)
+
+    def touch(kind: str, *points: tuple[float, float]) -> None:
+        spots = [{"x": x, "y": y} for x, y in points]
+        fingers.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": spots})
+
+    at = (start["x"] + 10, start["y"] + 10)
+    to = (end["x"] + end["width"] / 2, end["y"] + 20)
+    touch("touchStart", at)
+    for part in (0.2, 0.5, 0.8, 1, 1, 1):
+        touch("touchMove", (at[0] + part * (to[0] - at[0]), at[1] + part * (to[1] - at[1])))
+        page.wait_for_timeout(60)  # a finger that flies is a fling to the browser, which then eats the next tap
+    touch("touchEnd")
+    expect(page.locator("[data-lane='2'] .chip")).to_have_text(["A"])
+    page.get_by_role("button", name="B: rank 1", exact=True).tap()
+    expect(page.locator("[data-lane='1'] .chip")).to_have_text(["B"])
+    context.close()
+
+
 def test_nothing_moves_while_one_ranks(page, sit_down, project):
     make_comparison(project, texts=["short", "long " * 60, "middling " * 20, "a\n\nb"])
     page.set_viewport_size({"width": 1440, "height": 900})

@@ -252,6 +252,17 @@ def test_pages_answer_with_a_bounded_number_of_queries(as_annotator, project, de
         post(as_annotator, f"/annotate/assignments/{desk.pk}/submit", ANSWER)
 
 
+def test_a_longer_history_needs_no_more_queries(as_annotator, project, annotator, django_assert_max_num_queries):
+    for number in range(8):
+        make_comparison(project, f"question {number}")
+    while assignment := assignment_next(annotator=annotator, project=project):
+        judgement_submit(assignment=assignment, rankings=in_shown_order(assignment, 1, 2))
+    with django_assert_max_num_queries(6):
+        assert as_annotator.get("/annotate/history/").content.decode().count("Revise") >= 8
+    with django_assert_max_num_queries(10):
+        as_annotator.get("/annotate/")
+
+
 def test_a_draft_never_leaves_its_assignment(as_annotator, desk, project):
     make_comparison(project, "elsewhere")
     draft_save(assignment=desk, draft={"rationale": "mine"})
