@@ -227,7 +227,7 @@ def test_undo_opens_the_last_submission_and_submitting_again_supersedes_it(page,
     expect(page.locator("[data-chat]")).to_contain_text("Second?")
     press(page, "u")
     expect(page.locator("[data-chat]")).to_contain_text("First?")
-    expect(page.get_by_text("It counts as it is until you submit it again.")).to_be_visible()
+    expect(page.get_by_text("counts as it is until you submit again.")).to_be_visible()
     expect(page.locator("[data-lane='1'] .chip")).to_have_text(["A"])
     press(page, "ArrowRight", "1", "Enter", "Enter")
     before, after = wait_for_judgements(page, 2)
