@@ -5,7 +5,7 @@ keeps two from sitting on the same, so a comparison cannot get more than its ove
 
 Locks are taken in one order, so that nothing deadlocks: the annotator's membership (only to hand out: it makes the two
 tabs of one person take turns), then one comparison, then assignments of that comparison. All of them leave foreign keys
-alone (FOR NO KEY UPDATE), and no transaction holds two comparisons.
+alone (FOR NO KEY UPDATE), and nobody waits for a comparison while holding another.
 """
 
 from __future__ import annotations
@@ -73,6 +73,12 @@ def held(annotator: User, project: Project) -> QuerySet[Assignment]:
 
 
 def _hand_out(annotator: User, project: Project, *, after: Assignment | None) -> Assignment | None:
+    """Take the first comparison that is not locked; if only locked ones are left, wait for one of them.
+
+    A locked row means that somebody is being served there. Skipping it is right while there are others; at the end of
+    a queue it would make the last places seem gone while they are merely busy.
+    """
+    busy = None
     for _ in range(TRIES):
         try:
             with transaction.atomic():
@@ -81,21 +87,27 @@ def _hand_out(annotator: User, project: Project, *, after: Assignment | None) ->
                 for assignment in held(annotator, project):
                     if (after is None or assignment.pk != after.pk) and _renew(assignment, project):
                         return assignment
-                comparison = _first_open(annotator, project)
-                if comparison is None:
-                    return None
-                slot = _free_slot(comparison)
-                if slot is not None:
+                comparison = _first_open(annotator, project, wait_for=busy)
+                slot = None if comparison is None else _free_slot(comparison)
+                if comparison is not None and slot is not None:
                     return _lease(comparison, annotator, project, slot)
         except IntegrityError:
             continue  # the constraint refused what a lock did not cover: somebody else was faster
+        # Looked up in no transaction: a row that was locked and then found wanting stays locked until the end of its
+        # transaction, and nobody may wait for a comparison while holding another.
+        if comparison is None and busy is None:
+            busy = open_for(annotator, project).values_list("pk", flat=True).first()
+            if busy is None:
+                return None
+        else:
+            busy = None
     return None
 
 
 def leases_renew(*, annotator: User, project: Project) -> None:
     """Somebody at work keeps what they hold: what is on screen, and what was fetched ahead."""
-    expires = timezone.now() + timedelta(minutes=project.lease_minutes)
-    held(annotator, project).order_by().update(lease_expires_at=expires)
+    for assignment in held(annotator, project):
+        _renew(assignment, project)
 
 
 def _membership_lock(annotator: User, project: Project) -> Membership | None:
@@ -114,25 +126,20 @@ def _renew(assignment: Assignment, project: Project) -> bool:
     return renewed == 1
 
 
-def _first_open(annotator: User, project: Project) -> Comparison | None:
-    """Lock and return the next comparison, of another prompt than the last one if there is any.
-
-    Locked rows are skipped: somebody is being served there. Only when nothing else is left is it worth waiting for
-    them, or the last places of a project would seem to be gone while they are merely busy.
-    """
+def _first_open(annotator: User, project: Project, *, wait_for: int | None) -> Comparison | None:
+    """Lock and return the next comparison, of another prompt than the last one if there is any; or wait for one."""
     candidates = open_for(annotator, project)
+    if wait_for is not None:
+        return candidates.filter(pk=wait_for).select_for_update(of=("self",), no_key=True).first()
+    candidates = candidates.select_for_update(of=("self",), no_key=True, skip_locked=True)
     last = (
         Assignment.objects.filter(annotator=annotator, comparison__project=project)
         .order_by("-id")
         .values_list("comparison__prompt_id", flat=True)
         .first()
     )
-    skipping = candidates.select_for_update(of=("self",), no_key=True, skip_locked=True)
-    waiting = candidates.select_for_update(of=("self",), no_key=True)
-    if last is None:
-        return skipping.first() or waiting.first()
-    others = ~Q(prompt_id=last)
-    return skipping.filter(others).first() or waiting.filter(others).first() or skipping.first() or waiting.first()
+    other = None if last is None else candidates.exclude(prompt_id=last).first()
+    return other or candidates.first()
 
 
 def _lease(comparison: Comparison, annotator: User, project: Project, slot: int) -> Assignment:

@@ -29,6 +29,7 @@ _CLEANER = nh3.Cleaner(
     attributes={"a": {"href", "title"}, "ol": {"start"}},
     allowed_classes={"span": {"math", "image"}, "td": {"center", "right"}, "th": {"center", "right"}},
     url_schemes={"http", "https", "mailto"},
+    url_relative="deny",  # a response must not lead to a page of this site and have its reader press something
     link_rel="noopener noreferrer nofollow",
     set_tag_attribute_values={"a": {"target": "_blank"}},
 )

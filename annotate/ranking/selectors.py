@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from string import ascii_uppercase
 
 from django.db.models import Count, Q, QuerySet
 from django.shortcuts import get_object_or_404
@@ -109,7 +110,7 @@ def standing(ranks: dict[str, int], names: dict[str, str]) -> str:
 
 def letters(display_order: Sequence[int]) -> dict[str, str]:
     """{response id: the letter it had on the annotator's page}."""
-    return {str(response): "ABCDEFGHIJKLMNOP"[place] for place, response in enumerate(display_order)}
+    return {str(response): ascii_uppercase[place] for place, response in enumerate(display_order)}
 
 
 def comparison_judgements(comparison: Comparison) -> QuerySet[Judgement]:
