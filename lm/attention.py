@@ -71,29 +71,29 @@ def branch_attention(
     repeats = query.shape[1] // key.shape[1]
     if repeats > 1:
         key, value = (key.repeat_interleave(repeats, dim=1), value.repeat_interleave(repeats, dim=1))
+    # One split of the row: every slice of its own would cost a whole row of zeros in the backward pass.
+    lengths = [count for _, length, responses in branches.groups for count in (length, *responses)]
+    pieces = zip(query.split(lengths, dim=2), key.split(lengths, dim=2), value.split(lengths, dim=2), strict=True)
     parts: list[torch.Tensor] = []
-    for start, length, responses in branches.groups:
-        prompt = slice(start, start + length)
-        prompt_key, prompt_value = key[:, :, prompt], value[:, :, prompt]
+    for _, length, responses in branches.groups:
+        prompt_query, prompt_key, prompt_value = next(pieces)
         parts.append(
             scaled_dot_product_attention(
-                query[:, :, prompt], prompt_key, prompt_value, dropout_p=dropout, is_causal=True, scale=scaling
+                prompt_query, prompt_key, prompt_value, dropout_p=dropout, is_causal=True, scale=scaling
             )
         )
-        at = start + length
         for count in responses:
-            own = slice(at, at + count)
+            own_query, own_key, own_value = next(pieces)
             parts.append(
                 scaled_dot_product_attention(
-                    query[:, :, own],
-                    torch.cat([prompt_key, key[:, :, own]], dim=2),
-                    torch.cat([prompt_value, value[:, :, own]], dim=2),
+                    own_query,
+                    torch.cat([prompt_key, own_key], dim=2),
+                    torch.cat([prompt_value, own_value], dim=2),
                     attn_mask=branches.mask(count, length, query),
                     dropout_p=dropout,
                     scale=scaling,
                 )
             )
-            at += count
     return torch.cat(parts, dim=2).transpose(1, 2).contiguous(), None
 
 
