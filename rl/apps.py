@@ -19,7 +19,8 @@ class RlConfig(AppConfig):
             {
                 "reward": Metric("Reward", good="higher", order=20),
                 "kl": Metric("KL from the reference (k1)", unit="nats/response", order=21),
-                "kl_k3": Metric("KL from the reference (k3)", unit="nats", order=22),
+                "kl_k3": Metric("KL from the reference (k3)", unit="nats/response", order=22),
+                "kl_k3_per_token": Metric("KL from the reference (k3)", unit="nats/token", order=22),
                 "reward_margin": Metric("Implicit reward margin", good="higher", order=23),
                 "test_reward_margin": Metric("Held-out implicit reward margin", good="higher", order=24),
                 "clip_fraction": Metric("Clip fraction", order=30),

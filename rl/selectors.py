@@ -91,7 +91,7 @@ class Figure:
 FIGURES = (
     Figure("reward", "Reward", "What the reward model gives; 0 is its dataset's average. Higher is better."),
     Figure("kl", "KL from the reference", "How far it has moved, in nats per response (k1). Less is better."),
-    Figure("kl_k3", "KL per token", "The same in nats per token by the k3 estimator, which is never negative."),
+    Figure("kl_k3_per_token", "KL per token", "Nats per token by the k3 estimator, never negative."),
     Figure("tokens", "Length", "Tokens per response. A reward that grows with length may be paying for length."),
     Figure("eos_rate", "Ended by itself", "Share of responses that came to an end before the length limit.", "percent"),
 )  # fmt: skip

@@ -61,9 +61,11 @@ def policy_run_start(
     else:
         if dataset_version is not None and project is not None:
             errors["project"] = ["Choose the prompts of a dataset version or of a project, not both."]
-        elif dataset_version is None and project is None and reward_model is not None:
-            dataset_version = reward_model.run.dataset_version
-        errors |= _prompt_errors(reward_model, dataset_version, project) | _reward_errors(reward_model, checked)
+        else:
+            if dataset_version is None and project is None and reward_model is not None:
+                dataset_version = reward_model.run.dataset_version
+            errors |= _prompt_errors(reward_model, dataset_version, project)
+        errors |= _reward_errors(reward_model, checked)
     if errors or checked is None:
         raise ValidationError(errors)
     source = dataset_version or project

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from lm.adapters import POLICY, add_lora, freeze_reference, is_adapted, reference, trainable
 from lm.chat import Chat
 from lm.loading import load_policy, pick_device, pick_dtype, resolve_model, save_model
-from lm.prefix import Group, hidden_states
+from lm.prefix import Group, hidden_states, unwrap
 from rl.training.config import DPOConfig, PPOConfig
 from runs.child import RunDir, UserError, write_json
 
@@ -32,12 +32,16 @@ FORMAT = "plumbline-policy/1"
 class Actor:
     """A policy and its reference. `model` is always in evaluation mode unless a trainer switches it."""
 
-    def __init__(self, model: Any, chat: Chat, base: str, dtype: torch.dtype, frozen: Any = None) -> None:
+    def __init__(
+        self, model: Any, chat: Chat, base: str, dtype: torch.dtype, batch_tokens: int, frozen: Any = None
+    ) -> None:
         self.model = model
         self.chat = chat
         self.base = base
         self.dtype = dtype
+        self.batch_tokens = batch_tokens
         self._frozen = frozen
+        self._recomputes = False
         self.parameters: dict[str, nn.Parameter] = trainable(model)
 
     @property
@@ -75,6 +79,19 @@ class Actor:
     def autocast(self) -> torch.autocast:
         """The arithmetic of training and of sampling alike, so that both give a token the same probability."""
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.dtype == torch.bfloat16)
+
+    def recompute(self, on: bool) -> None:
+        """Whether a backward pass in training mode computes each layer again instead of keeping it (Chen et al. 2016).
+
+        For a comparison that is longer than the memory budget and cannot be cut in two.
+        """
+        if on != self._recomputes:
+            self._recomputes = on
+            base = unwrap(self.model)
+            if on:
+                base.activation_checkpointing_enable({"use_reentrant": False})
+            else:
+                base.activation_checkpointing_disable()
 
     def save(self, directory: Path) -> None:
         """Write what plain transformers or PEFT loads: an adapter over its named base, or a whole model."""
@@ -130,6 +147,8 @@ def load_actor(
     """
     name, adapter, models_dir = inputs["model"], inputs.get("adapter"), inputs.get("models_dir")
     dtype = pick_dtype(config.dtype, pick_device(device))
+    # Kept activations of a 135M model take about 3 MB a token; without gradients about four times as many tokens fit.
+    budget = config.batch_tokens or (16_384 if pick_device(device).type == "cuda" else 512)
     wanted = "float32" if config.method == "full" else config.dtype
 
     def load() -> tuple[Any, Chat]:
@@ -145,7 +164,7 @@ def load_actor(
                 model = add_lora(model, config.lora, seed=config.seed)
             else:
                 freeze_reference(model)
-            return Actor(model, chat, base, dtype)
+            return Actor(model, chat, base, dtype, budget)
         model = _whole(model, adapter)
         model.requires_grad_(True)
         frozen = None
@@ -153,7 +172,7 @@ def load_actor(
             frozen = _whole(load()[0], adapter).requires_grad_(False)
     except ValueError as error:
         raise UserError(str(error)) from error
-    return Actor(model, chat, base, dtype, frozen)
+    return Actor(model, chat, base, dtype, budget, frozen)
 
 
 def write_policy(run: RunDir, actor: Actor, config: DPOConfig | PPOConfig, **more: Any) -> None:

@@ -93,7 +93,7 @@ def prepare(run: RunDir, config: DPOConfig, actor: Actor, comparisons: Sequence[
         responses_cut += encoded.responses_cut
     split = comparisons[0].split if comparisons else "test"
     run.log(f"Read the {split} split.", comparisons=len(kept), prompts_cut=prompts_cut, responses_cut=responses_cut)
-    known = reference_logprobs(run, actor, groups, config.batch_tokens, split)
+    known = reference_logprobs(run, actor, groups, 4 * actor.batch_tokens, split)
     return [
         Example(comparison, group, wanted, torch.tensor(reference, device=actor.device))
         for (comparison, wanted), group, reference in zip(kept, groups, known, strict=True)
@@ -192,7 +192,8 @@ class DPOTrainer:
         self.actor.model.train()
         whole = sum(item.wanted.total for item in batch)
         found: dict[int, Signal] = {}
-        for indices in token_batches([item.group for item in batch], config.batch_tokens):
+        for indices in token_batches([item.group for item in batch], self.actor.batch_tokens):
+            self.actor.recompute(sum(batch[index].group.tokens for index in indices) > self.actor.batch_tokens)
             signals = self._signals([batch[index] for index in indices])
             (torch.stack([each.loss for each in signals]).sum() / whole).backward()
             found.update(zip(indices, (_detached(each) for each in signals), strict=True))
@@ -247,7 +248,7 @@ class DPOTrainer:
     def _forward(self, items: Sequence[Example]) -> list[Signal]:
         found: dict[int, Signal] = {}
         with undisturbed(self.actor.model):
-            for indices in token_batches([item.group for item in items], self.config.batch_tokens):
+            for indices in token_batches([item.group for item in items], 4 * self.actor.batch_tokens):
                 signals = self._signals([items[index] for index in indices])
                 found.update(zip(indices, signals, strict=True))
         return [found[index] for index in range(len(items))]

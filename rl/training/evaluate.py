@@ -138,7 +138,7 @@ def _compare(run: RunDir, config: EvaluationConfig, rows: Sequence[Row]) -> bool
         row.figures["logprob"] = float(mine.sum())
         row.figures["reference_logprob"] = float(its.sum())
         row.figures["kl"] = float(losses.kl_k1(mine, its).sum())
-        row.figures["kl_k3"] = float(losses.kl_k3(mine, its).mean())
+        row.figures["kl_k3_per_token"] = float(losses.kl_k3(mine, its).mean())
         row.figures["tokens"] = float(len(mine))
     return True
 

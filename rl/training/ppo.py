@@ -172,7 +172,7 @@ class PPOTrainer:
         sums: dict[str, float] = defaultdict(float)
         batches = [
             ([groups[i] for i in indices], [row for i in indices for row in rows[i]])
-            for indices in token_batches(groups, config.batch_tokens)
+            for indices in token_batches(groups, self.actor.batch_tokens)
         ]
         for batch, chosen in batches:
             self._policy_backward(rollout, batch, chosen, count, sums)
@@ -246,7 +246,7 @@ class PPOTrainer:
     def _rewards_of(self, prompts: list[Prompt], texts: list[str]) -> list[float]:
         conversations = [(prompt.messages, [text]) for prompt, text in zip(prompts, texts, strict=True)]
         rows = self.rewards.by_dimension(
-            conversations, batch_tokens=2 * self.config.batch_tokens, stop=lambda: self.run.stop_requested
+            conversations, batch_tokens=4 * self.actor.batch_tokens, stop=lambda: self.run.stop_requested
         )
         return [self.rewards.combine(row) for [row] in rows]
 

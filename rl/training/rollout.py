@@ -84,7 +84,7 @@ def roll_out(
         for prompt, answered in zip(prompts, answers, strict=True):
             conversations.append((prompt.messages, texts[first : first + len(answered)]))
             first += len(answered)
-        scored = rewards.by_dimension(conversations, batch_tokens=2 * config.batch_tokens, stop=stop)
+        scored = rewards.by_dimension(conversations, batch_tokens=4 * actor.batch_tokens, stop=stop)
         by_dimension = [row for rows in scored for row in rows]
     combined = [rewards.combine(row) for row in by_dimension]
     penalised = [
@@ -96,7 +96,7 @@ def roll_out(
     with _timed(seconds, "reference"), torch.no_grad():
         with actor.reference() as model:
             reference = _in_batches(
-                groups, config.batch_tokens, lambda part: _logprobs(actor, model, part, config.temperature)
+                groups, 4 * actor.batch_tokens, lambda part: _logprobs(actor, model, part, config.temperature)
             )
         if actor.dtype == torch.float32:
             old: Ragged = [[torch.tensor(each.logprobs, device=device) for each in answered] for answered in answers]
@@ -104,10 +104,10 @@ def roll_out(
             # Rounded arithmetic differs between sampling token by token and reading whole responses, by far more than
             # a policy moves in a step; the ratio must start from the arithmetic that the update uses.
             old = _in_batches(
-                groups, config.batch_tokens, lambda part: _logprobs(actor, actor.model, part, config.temperature)
+                groups, 4 * actor.batch_tokens, lambda part: _logprobs(actor, actor.model, part, config.temperature)
             )
         with critic.worn():
-            values = _in_batches(groups, config.batch_tokens, critic.values)
+            values = _in_batches(groups, 4 * actor.batch_tokens, critic.values)
     padded = {name: _pad(ragged, mask) for name, ragged in (("old", old), ("ref", reference), ("values", values))}
     token_rewards = losses.token_rewards(scores, padded["old"], padded["ref"], mask, kl_coef)
     advantages, returns = losses.gae(token_rewards, padded["values"], mask, gamma=config.gamma, lam=config.lam)

@@ -60,7 +60,9 @@ def test_kl_is_the_difference_of_log_probs_under_policy_and_reference(tmp_path, 
         with torch.no_grad():
             [[mine]], [[its]] = response_logprobs(adapted, group), response_logprobs(plain, group)
         assert line["kl"] == pytest.approx(float((mine - its).sum()), abs=1e-4)
-        assert line["kl_k3"] == pytest.approx(float((torch.exp(its - mine) - 1 + mine - its).mean()), abs=1e-4)
+        assert line["kl_k3_per_token"] == pytest.approx(
+            float((torch.exp(its - mine) - 1 + mine - its).mean()), abs=1e-4
+        )
         assert line["tokens"] == len(ids)
 
 

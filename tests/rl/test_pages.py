@@ -1,0 +1,199 @@
+"""The pages: for admins, whole, and honest about what is not known."""
+
+import pytest
+
+from rl.models import EvaluationRun, PolicyRun
+from rl.training.config import DPOConfig, EvaluationConfig, PPOConfig
+
+PAGES = [
+    "/policies/",
+    "/policies/new/",
+    "/policies/new/dpo/",
+    "/policies/new/ppo/",
+    "/policies/{policy}/",
+    "/evaluations/",
+    "/evaluations/new/",
+    "/evaluations/{evaluation}/",
+]
+
+
+@pytest.fixture
+def addresses(policy_run, evaluation_run):
+    return lambda place: place.format(policy=policy_run.pk, evaluation=evaluation_run.pk)
+
+
+def started():
+    return PolicyRun.objects.filter(state="queued"), EvaluationRun.objects.filter(state="queued")
+
+
+@pytest.mark.parametrize("place", PAGES)
+def test_pages_are_for_admins(place, addresses, as_admin, as_annotator, as_outsider, as_nobody):
+    address = addresses(place)
+    assert as_admin.get(address).status_code == 200
+    for visitor in (as_annotator, as_outsider):
+        assert visitor.get(address).status_code == 403
+    assert as_nobody.get(address)["Location"].startswith("/account/login/")
+
+
+@pytest.mark.parametrize("place", ["/policies/new/dpo/", "/policies/new/ppo/", "/evaluations/new/"])
+def test_nobody_else_starts_anything(place, answered, version, generator, reward_model, as_annotator, as_nobody):
+    data = {
+        "dataset_version": version.pk,
+        "generator": generator.pk,
+        "reference": generator.pk,
+        "reward_model": reward_model.pk,
+        "project": answered.pk,
+    }
+    assert as_annotator.post(place, data).status_code == 403
+    assert as_nobody.post(place, data).status_code == 302
+    assert not any(runs.exists() for runs in started())
+
+
+def test_empty_lists_say_what_to_do_next(as_admin):
+    assert "Build one first" in as_admin.get("/policies/").content.decode()
+    assert "Train one first" in as_admin.get("/evaluations/").content.decode()
+
+
+def test_the_dpo_form_starts_a_run_and_goes_to_its_page(version, generator, admin, as_admin):
+    data = {"dataset_version": version.pk, "generator": generator.pk, "title": "New", "method": "lora", "beta": "0.3"}
+    data |= {"dimension_weights": "helpfulness 2, harmlessness=0.5", "lora.rank": "8", "soft_labels": "on"}
+    answer = as_admin.post("/policies/new/dpo/", data)
+    run = PolicyRun.objects.get()
+    assert answer["Location"] == f"/runs/{run.pk}/"
+    assert run.config["dimension_weights"] == {"helpfulness": 2.0, "harmlessness": 0.5}
+    assert (run.config["beta"], run.config["lora"]["rank"], run.created_by) == (0.3, 8, admin)
+
+
+def test_the_ppo_form_starts_a_run(generator, reward_model, as_admin):
+    data = {"reward_model": reward_model.pk, "generator": generator.pk, "steps": "3", "dimension_weights": ""}
+    answer = as_admin.post("/policies/new/ppo/", data)
+    run = PolicyRun.objects.get()
+    assert answer.status_code == 302
+    assert (run.algorithm, run.config["steps"], run.config["dimension_weights"]) == ("ppo", 3, {})
+
+
+def test_the_evaluation_form_starts_a_run(answered, generator, reward_model, as_admin):
+    data = {"generator": generator.pk, "reference": generator.pk, "reward_model": reward_model.pk}
+    answer = as_admin.post("/evaluations/new/", {**data, "project": answered.pk, "prompts": "held_out"})
+    assert answer.status_code == 302
+    assert EvaluationRun.objects.get().project == answered
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"beta": "0"}, "greater than 0"),
+        ({"dimension_weights": "helpfulness much"}, "is not a dimension and its weight"),
+        ({"dimension_weights": "3"}, "is a weight without its dimension"),
+        ({"dimension_weights": "charm 1"}, "no dimension charm"),
+        ({"loss": "ipo", "margin_scale": "1"}, "takes no margin"),
+        ({"generator": ""}, "This field is required"),
+    ],
+)
+def test_a_form_with_a_mistake_comes_back_filled_in(version, generator, as_admin, change, words):
+    data = {"dataset_version": version.pk, "generator": generator.pk, "title": "Keep me", **change}
+    answer = as_admin.post("/policies/new/dpo/", data)
+    page = answer.content.decode()
+    assert answer.status_code == 422
+    assert words in page and 'value="Keep me"' in page
+    assert not PolicyRun.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("place", "model"),
+    [("/policies/new/dpo/", DPOConfig), ("/policies/new/ppo/", PPOConfig), ("/evaluations/new/", EvaluationConfig)],
+)
+def test_every_setting_of_the_schema_is_on_the_form_with_its_help(place, model, generator, as_admin):
+    page = as_admin.get(place).content.decode()
+    for name, field in model.model_fields.items():
+        if name not in ("algorithm", "lora", "sampling"):
+            assert f'name="{name}"' in page
+            assert field.description.split("'")[0] in page
+
+
+def test_an_algorithm_that_is_not_there_is_not_found(as_admin):
+    assert as_admin.get("/policies/new/sarsa/").status_code == 404
+
+
+def test_the_form_can_be_linked_to(version, generator, as_admin):
+    page = as_admin.get(f"/policies/new/dpo/?dataset_version={version.pk}&generator=nonsense").content.decode()
+    assert f'<option value="{version.pk}" selected>' in page
+
+
+def test_the_policy_page_shows_what_training_did_and_the_evaluations(policy_run, evaluation_run, as_admin):
+    page = as_admin.get(f"/policies/{policy_run.pk}/").content.decode()
+    assert "−0.25" in page and "12.5 %" in page
+    assert "0.5 [0.4, 0.6]" in page
+    assert '<span class="badge good">better</span>' in page
+    assert "AutoPeftModelForCausalLM" in page
+    assert f"/evaluations/{evaluation_run.pk}/" in page
+
+
+def test_the_evaluation_page_sets_before_beside_after(evaluation_run, as_admin):
+    page = as_admin.get(f"/evaluations/{evaluation_run.pk}/").content.decode()
+    assert "4.25 [4.15, 4.35]" in page
+    assert "50.0 % [40.0 %, 60.0 %]" in page
+    assert "nats per response" in page
+
+
+def test_an_evaluation_without_figures_says_so(evaluation_run, as_admin):
+    evaluation_run.result = {}
+    evaluation_run.save()
+    assert "no figures" in as_admin.get(f"/evaluations/{evaluation_run.pk}/").content.decode()
+
+
+def test_a_run_without_policy_says_so(policy_run, as_admin):
+    policy_run.policy, policy_run.result = None, {}
+    policy_run.save()
+    assert "No policy came of this run" in as_admin.get(f"/policies/{policy_run.pk}/").content.decode()
+
+
+def test_a_dpo_page_shows_held_out_accuracy_or_that_there_is_none(policy_run, as_admin):
+    policy_run.algorithm = "dpo"
+    policy_run.result = {"test": {"accuracy": {"value": 0.75, "low": 0.5, "high": 0.9, "n": 8}, "loss": 0.6}}
+    policy_run.save()
+    assert "75.0 % [50.0 %, 90.0 %]" in as_admin.get(f"/policies/{policy_run.pk}/").content.decode()
+    policy_run.result = {"test": None}
+    policy_run.save()
+    assert "nothing was measured" in as_admin.get(f"/policies/{policy_run.pk}/").content.decode()
+
+
+@pytest.mark.parametrize("place", ["/policies/", "/evaluations/"])
+def test_the_number_of_queries_of_a_list_does_not_grow(
+    place, policy_run, evaluation_run, as_admin, django_assert_max_num_queries
+):
+    for run in (policy_run, evaluation_run):
+        for _ in range(5):
+            run.pk = run.id = run.run_ptr_id = None
+            run._state.adding = True
+            run.save()
+    with django_assert_max_num_queries(6):
+        assert as_admin.get(place).status_code == 200
+
+
+def test_a_title_is_shown_as_text(policy_run, evaluation_run, as_admin):
+    for run in (policy_run, evaluation_run):
+        run.title = "<script>alert(1)</script>"
+        run.save()
+    policy_run.policy.name = "<script>alert(2)</script>"
+    policy_run.policy.save()
+    for address in ("/policies/", f"/policies/{policy_run.pk}/", "/evaluations/", f"/evaluations/{evaluation_run.pk}/"):
+        assert "<script>alert" not in as_admin.get(address).content.decode()
+
+
+@pytest.mark.parametrize("place", PAGES)
+def test_pages_need_no_inline_style_or_script(place, addresses, as_admin):
+    text = as_admin.get(addresses(place)).content.decode()
+    assert "style=" not in text
+    assert "<script>" not in text and "onclick" not in text
+
+
+def test_the_dashboard_has_a_panel(policy_run, evaluation_run, as_admin):
+    page = as_admin.get("/").content.decode()
+    assert f"/policies/{policy_run.pk}/" in page and f"/evaluations/{evaluation_run.pk}/" in page
+
+
+def test_the_django_admin_shows_but_does_not_change(policy_run, evaluation_run, as_admin):
+    for model in ("policyrun", "evaluationrun"):
+        assert as_admin.get(f"/admin/rl/{model}/").status_code == 200
+        assert as_admin.get(f"/admin/rl/{model}/add/").status_code == 403
