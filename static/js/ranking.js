@@ -14,6 +14,7 @@ const announce = (sentence) => { announcer.textContent = sentence; };
 
 let desk = null;
 let ahead = null; // a promise of {id, url, html}, or of null when nothing is left
+let state = [];
 let waiting = false; // sent off, and nothing to show instead yet
 
 const store = new Store({
@@ -30,7 +31,9 @@ const store = new Store({
   },
 });
 
-function showState(kind, { message = "", waiting: count = 0 } = {}) {
+function showState(kind, details = {}) {
+  const { message = "", waiting: count = 0 } = details;
+  state = [kind, details]; // outlives the item, whose submission may still be on its way
   const element = root.querySelector("[data-saved]");
   const unsent = count && ["offline", "unreachable"].includes(kind);
   element.textContent = unsent ? text("waiting", { count }) : text(kind, { message });
@@ -85,7 +88,7 @@ function show({ url, html }) {
   history.pushState({}, "", url);
   window.scrollTo({ top: scrolled ? root.offsetTop : 0, behavior: "instant" });
   open(root.querySelector("form.item"));
-  if (store.outbox.length) showState("saving");
+  showState(...state);
   root.querySelector("[data-title]").focus({ preventScroll: true });
   announce(text("newItem", { count: desk.item.keys.length }));
 }

@@ -3,7 +3,8 @@
 PAYLOADS = [
     "<script>window.harmed = 1</script>",
     '<img src=x onerror="window.harmed = 2">',
-    "[go on](/annotate/history/) [or](//evil.invalid/x) [or](?action=skip) ![x](https://tracker.invalid/pixel.png) ![y](javascript:window.harmed=3)",
+    "[go on](/annotate/history/) [or](//evil.invalid/x) [or](?action=skip) "
+    "![x](https://tracker.invalid/pixel.png) ![y](javascript:window.harmed=3)",
     "[click me](javascript:window.harmed=4) [me](JaVaScRiPt&colon;window.harmed=4) <javascript:window.harmed=4>",
     "[data](data:text/html;base64,PHNjcmlwdD53aW5kb3cuaGFybWVkPTU8L3NjcmlwdD4=) [vb](vbscript:x)",
     '<svg onload="window.harmed = 6"><script>window.harmed = 6</script></svg>',
