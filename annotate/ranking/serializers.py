@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from annotate.ranking.models import Assignment, Judgement
@@ -47,6 +48,7 @@ class AssignmentSerializer(serializers.ModelSerializer):
         ]
         read_only_fields = fields
 
+    @extend_schema_field(ShownResponseSerializer(many=True))
     def get_responses(self, assignment: Assignment) -> list[dict[str, object]]:
         texts = dict(assignment.comparison.responses.values_list("pk", "text"))
         return [{"id": pk, "text": texts[pk]} for pk in assignment.display_order]
