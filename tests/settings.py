@@ -8,3 +8,4 @@ os.environ.setdefault("PLUMBLINE_VAR", str(BASE_DIR / "var" / "tests"))
 from config.settings import *  # noqa: F403
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+DATABASES["default"]["CONN_MAX_AGE"] = 0  # noqa: F405 - kept ones would outlive their test

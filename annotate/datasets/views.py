@@ -10,6 +10,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 
 from accounts.models import User
 from accounts.permissions import admin_required
+from annotate.datasets.config import DatasetConfig
 from annotate.datasets.forms import DatasetRunForm
 from annotate.datasets.selectors import dataset_preview, dataset_runs, dataset_versions
 from annotate.datasets.services import dataset_run_start
@@ -64,7 +65,10 @@ def dataset_detail(request: HttpRequest, pk: int) -> HttpResponse:
             (name, {**tally, "comparison_count": sum(tally["comparisons"].values())})
             for name, tally in version.counts["dimensions"].items()
         ],
-        "choices": {name: "all" if value == [] else value for name, value in version.run.config.items()},
+        "choices": [
+            (field.title or name, "all" if version.run.config.get(name) == [] else version.run.config.get(name))
+            for name, field in DatasetConfig.model_fields.items()
+        ],
         "card": render_markdown(card),
     }
     return render(request, "annotate/datasets/detail.html", context)
