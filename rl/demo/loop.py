@@ -54,7 +54,7 @@ class Size:
     reward_epochs: int = 2
     dpo_epochs: int = 2
     ppo_steps: int = 4
-    ppo_prompts: int = 8
+    ppo_prompts: int = 4
     seed: int = 0
 
 
