@@ -10,6 +10,7 @@ SHELL := /bin/bash
 .PHONY: help setup browser demo serve test lint format clean
 
 VENV ?= .venv
+JOBS ?= 2
 PYTHON ?= python3
 ARGS ?=
 BIN := $(VENV)/bin
@@ -43,7 +44,7 @@ serve: setup
 	@$(BIN)/python manage.py serve $(ARGS)
 
 test: setup browser
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 lint: setup
 	@$(BIN)/ruff check .

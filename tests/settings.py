@@ -4,6 +4,9 @@ import os
 
 from config.env import BASE_DIR
 
+# Two test processes share the machine with the workers and children they start: one quiet thread each.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("PLUMBLINE_VAR", str(BASE_DIR / "var" / "tests"))
 from config.settings import *  # noqa: F403
 
