@@ -40,6 +40,7 @@ class RlConfig(AppConfig):
                 "value_clip_fraction": Metric("Value clip fraction", order=53),
                 "value_mean": Metric("Mean value", order=54),
                 "first_ratio_error": Metric("Ratio error before any update", good="lower", order=55),
+                "sampler_error": Metric("Sampler against trainer", unit="nats/token", good="lower", order=55),
                 "tokens": Metric("Response length", unit="tokens", order=56),
                 "critic_grad_norm": Metric("Gradient norm of the critic before clipping", order=90),
                 "seconds": Metric("Time", unit="s", good="lower", order=93),

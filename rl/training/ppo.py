@@ -309,6 +309,8 @@ def describe(rollout: Rollout, dimensions: Sequence[str]) -> dict[str, float]:
         **{f"reward/{name}": float(rewards[:, column].mean()) for column, name in enumerate(dimensions)},
         "kl": float(losses.kl_k1(rollout.old, rollout.reference)[mask].sum()) / count,
         "kl_k3": float(losses.kl_k3(rollout.old, rollout.reference)[mask].sum()) / count,
+        # What the sampler and the trainer disagree about: rounding, or a defect.
+        "sampler_error": float((rollout.sampled - rollout.old)[mask].abs().mean()),
         "response_tokens": float(lengths.mean()),
         "eos_rate": float(finished.mean()),
         "value_mean": float(losses.masked_mean(rollout.values, mask)),

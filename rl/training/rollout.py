@@ -28,7 +28,8 @@ Ragged = list[list[Tensor]]
 class Rollout:
     """Prompts with their responses; everything else by response (N of them, in order) or padded to [N, T].
 
-    rewards are by dimension, plain_rewards [N] combined, scores [N] combined less the penalty for no end.
+    rewards are by dimension, plain_rewards [N] combined, scores [N] combined less the penalty for no end. `sampled` are
+    the log-probs that the sampler drew with, `old` the same by the forward that trains.
     """
 
     prompts: list[Prompt]
@@ -40,6 +41,7 @@ class Rollout:
     scores: Tensor
     mask: Tensor
     old: Tensor
+    sampled: Tensor
     reference: Tensor
     values: Tensor
     advantages: Tensor
@@ -98,14 +100,12 @@ def roll_out(
             reference = _in_batches(
                 groups, 4 * actor.batch_tokens, lambda part: _logprobs(actor, model, part, config.temperature)
             )
-        if actor.dtype == torch.float32:
-            old: Ragged = [[torch.tensor(each.logprobs, device=device) for each in answered] for answered in answers]
-        else:
-            # Rounded arithmetic differs between sampling token by token and reading whole responses, by far more than
-            # a policy moves in a step; the ratio must start from the arithmetic that the update uses.
-            old = _in_batches(
-                groups, 4 * actor.batch_tokens, lambda part: _logprobs(actor, actor.model, part, config.temperature)
-            )
+        # The sampler's own log-probs differ by rounding (it decodes token by token, on packed and merged weights): by
+        # 1e-4 in float32 and far more in bfloat16. Ratio and KL must start from the arithmetic that the update uses,
+        # and one forward without gradients is little beside the update's many with.
+        old = _in_batches(
+            groups, 4 * actor.batch_tokens, lambda part: _logprobs(actor, actor.model, part, config.temperature)
+        )
         with critic.worn():
             values = _in_batches(groups, 4 * actor.batch_tokens, critic.values)
     padded = {name: _pad(ragged, mask) for name, ragged in (("old", old), ("ref", reference), ("values", values))}
@@ -123,6 +123,7 @@ def roll_out(
         scores=scores,
         mask=mask,
         old=padded["old"],
+        sampled=_pad([[torch.tensor(each.logprobs) for each in flat]], mask),
         reference=padded["ref"],
         values=padded["values"],
         advantages=advantages,

@@ -59,13 +59,15 @@ def test_the_first_step_has_ratio_one_and_kl_zero(tmp_path, tiny, judge, prompt_
     assert first["first_ratio_error"] == pytest.approx(0.0, abs=1e-5)
     assert first["kl"] == pytest.approx(0.0, abs=1e-5)
     assert first["kl_k3"] == pytest.approx(0.0, abs=1e-5)
+    assert first["sampler_error"] == pytest.approx(0.0, abs=1e-5)
 
 
 def test_ratios_start_at_one_in_later_steps_too(tmp_path, tiny, judge, prompt_file):
     directory = start(tmp_path, tiny, judge, prompt_file)
     work(RunDir(directory))
     later = [event["data"] for event in events(directory)]
-    assert [each["first_ratio_error"] for each in later] == pytest.approx([0.0] * 3, abs=1e-4)
+    assert [each["first_ratio_error"] for each in later] == pytest.approx([0.0] * 3, abs=1e-5)
+    assert [each["sampler_error"] for each in later] == pytest.approx([0.0] * 3, abs=1e-5)
     assert later[-1]["kl"] != 0.0 and later[-1]["update_kl"] > 0.0
 
 
@@ -218,7 +220,8 @@ def test_every_reported_figure_is_named(tmp_path, tiny, judge, prompt_file):
     directory = start(tmp_path, tiny, judge, prompt_file, steps=1)
     work(RunDir(directory))
     assert set(events(directory)[0]["data"]) == {
-        "reward", "reward_std", "reward/helpfulness", "kl", "kl_k3", "kl_coef", "response_tokens", "eos_rate",
+        "reward", "reward_std", "reward/helpfulness", "kl", "kl_k3", "kl_coef", "sampler_error",
+        "response_tokens", "eos_rate",
         "value_mean", "explained_variance", "policy_loss", "value_loss", "clip_fraction", "value_clip_fraction",
         "entropy", "update_kl", "first_ratio_error", "grad_norm", "critic_grad_norm", "learning_rate",
         "seconds/sample", "seconds/score", "seconds/reference", "seconds/update", "seconds/step",
