@@ -29,7 +29,7 @@ class PrefixCache:
         self.samples: list[list[torch.Tensor]] = [[] for _ in range(layers)]
         self.prompt_lengths: list[int] = []
         self._own = torch.zeros(slots, dtype=torch.long)  # tokens each slot holds
-        self._place = torch.zeros(slots, dtype=torch.long)  # group * k + member of each slot
+        self._place = torch.full((slots,), -1)  # group * k + member of each slot, -1 for none
         self._prompt_capacity = 0
         self._capacity = 0
 
@@ -62,24 +62,31 @@ class PrefixCache:
         self._own[slot] = 0
         self._place[slot] = group * self.k + member
 
+    def free(self, slot: int) -> None:
+        """End the sample in `slot`. The slot runs along until it is taken or compacted away, and touches no other."""
+        self._own[slot] = 0
+        self._place[slot] = -1
+
     def advance(self) -> torch.Tensor:
         """Prepare one step in which every slot adds one token; return the position [S] of that token."""
         places = self._place.tolist()
-        prompt = torch.tensor([self.prompt_lengths[place // self.k] for place in places])
+        prompt = torch.tensor([self.prompt_lengths[place // self.k] if place >= 0 else 1 for place in places])
         longest = int(self._own.max()) + 1
         self._capacity = max(self._capacity, -(-longest // _STEP) * _STEP)
         widest = int(prompt.max())
         self._seen = (longest, widest)
         self._slot_index = torch.arange(len(places), device=self.device)
         self._own_index = self._own.to(self.device)
-        self._place_index = self._place.to(self.device)
+        # Empty slots meet at a spare place behind the others.
+        spare = len(self.prompt_lengths) * self.k
+        self._place_index = torch.where(self._place >= 0, self._place, spare).to(self.device)
         # Additive masks [S, 1, 1, P] and [S, 1, 1, L], joined for the one softmax.
         hidden_prompt = torch.arange(widest)[None, :] >= prompt[:, None]
         hidden_own = torch.arange(longest)[None, :] > self._own[:, None]
         mask = torch.cat([hidden_prompt, hidden_own], dim=1)[:, None, None, :]
         self._mask = torch.zeros(mask.shape).masked_fill_(mask, _HIDDEN).to(self.device)
         positions = (prompt + self._own).to(self.device)
-        self._own = self._own + 1
+        self._own = torch.where(self._place >= 0, self._own + 1, self._own)
         return positions
 
     def attend(
@@ -113,19 +120,20 @@ class PrefixCache:
     def _meet(self, rows: torch.Tensor) -> torch.Tensor:
         """Bring the rows [S, H_kv, R, X] of one prompt together: [G, H_kv, k * R, X]."""
         groups, (_, heads, repeats, width) = len(self.prompt_lengths), rows.shape
-        table = rows.new_zeros(groups * self.k, heads, repeats, width)
+        table = rows.new_zeros(groups * self.k + 1, heads, repeats, width)
         table[self._place_index] = rows
-        table = table.view(groups, self.k, heads, repeats, width).transpose(1, 2)
+        table = table[:-1].view(groups, self.k, heads, repeats, width).transpose(1, 2)
         return table.reshape(groups, heads, self.k * repeats, width)
 
     def _leave(self, table: torch.Tensor, slots: int, heads: int, repeats: int) -> torch.Tensor:
         """Undo `_meet`."""
         groups, width = table.shape[0], table.shape[-1]
         table = table.view(groups, heads, self.k, repeats, width).transpose(1, 2)
-        return table.reshape(groups * self.k, heads, repeats, width)[self._place_index]
+        places = self._place_index.clamp(max=groups * self.k - 1)
+        return table.reshape(groups * self.k, heads, repeats, width)[places]
 
     def compact(self, slots: list[int]) -> dict[int, int]:
-        """Keep only `slots`, in that order, and the prompts they continue; return the new number of each such group."""
+        """Keep only `slots`, all of them taken, and the prompts they continue; return each such group's new number."""
         groups = sorted({int(self._place[slot]) // self.k for slot in slots})
         renumbered = {group: number for number, group in enumerate(groups)}
         places = [int(self._place[slot]) for slot in slots]

@@ -20,6 +20,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from lm.checks import check_adapter, check_model
 from lm.config import GenerationConfig
 from lm.endpoint import Endpoint
 from lm.seeds import seed_of
@@ -92,19 +93,26 @@ def generate(run: RunDir) -> None:
 
 
 def _from_model(run: RunDir, config: GenerationConfig, prompts: list[Prompt], output: Path, tally: _Tally) -> None:
-    # Imported here, so that a run on an endpoint needs no torch.
+    inputs = run.inputs
+    models_dir = inputs.get("models_dir")
+    try:
+        check_model(inputs["model"], Path(models_dir) if models_dir else None)
+        if inputs.get("adapter"):
+            check_adapter(inputs["adapter"])
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    # Imported here, so that a run on an endpoint, or with a name that is wrong, needs no torch.
     import torch
 
     from lm.loading import load_policy
     from lm.prefix import unwrap
     from lm.sampler import Sample, sample
 
-    inputs = run.inputs
     try:
         model, chat = load_policy(
             inputs["model"],
-            adapter=inputs.get("adapter"),
-            models_dir=inputs.get("models_dir"),
+            adapter=inputs.get("adapter") or None,
+            models_dir=models_dir,
             device=inputs.get("device", "auto"),
             dtype=config.dtype,
         )

@@ -167,7 +167,9 @@ class _Branching(_Sampler):
                 states = states[[slot for slot, row in enumerate(active) if row is not None]]
             for row, done in zip(rows, self.draw(rows, states), strict=True):
                 if done:
-                    active[active.index(row)] = None
+                    slot = active.index(row)
+                    active[slot] = None
+                    self.cache.free(slot)
                     self._finish(row)
 
     def _refill(self, active: list[_Row | None], waiting: deque[tuple[int, int]]) -> None:
