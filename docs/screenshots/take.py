@@ -52,7 +52,7 @@ def for_readme(browser: Browser, url: str, admin: str, annotator: str) -> None:
     page = log_in(browser, url, admin, **size)
     page.screenshot(path=HERE / "dashboard.png")
     page.goto(f"{url}/runs/?kind=policy")
-    page.goto(url + (first_link(page, "/runs/") or "/runs/"))
+    page.goto(url + str(page.locator("main td a[href^='/runs/']").first.get_attribute("href")))
     page.wait_for_load_state("networkidle")
     page.screenshot(path=HERE / "run.png")
 
