@@ -255,11 +255,11 @@ class PPOConfig(_Policy):
         description="To mean 0 and variance 1 over each step's response tokens.",
     )
     checkpoint_every: int = Field(
-        default=5,
+        default=1,
         ge=1,
         le=100_000,
         title="Checkpoint every",
-        description="In steps. A lost run resumes from the last one.",
+        description="In steps. A lost run, or one cancelled in the middle of an update, resumes from the last one.",
     )
     sample_every: int = Field(
         default=5,
