@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from config import embedded
 from config.env import BASE_DIR
 from tests.config.house import environment
 from tests.tiny import tiny_model
@@ -24,6 +25,7 @@ def var() -> Iterator[Path]:
     above = Path(tempfile.mkdtemp())
     above.chmod(0o755)
     yield above / "var"
+    embedded.wait_until_stopped(above / "var")
     shutil.rmtree(above)
 
 
