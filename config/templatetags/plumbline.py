@@ -32,7 +32,10 @@ def number(value: object, digits: int = 3) -> str:
 
 @register.filter
 def percent(value: object, digits: int = 1) -> str:
-    return "–" if value is None or value == "" else f"{100 * float(value):.{int(digits)}f} %"  # type: ignore[arg-type]
+    """A share in per cent: `12.5 %`, with a real minus sign; a dash where there is none."""
+    if value is None or value == "":
+        return "–"
+    return f"{100 * float(value):.{int(digits)}f} %".replace("-", "−")  # type: ignore[arg-type]
 
 
 @register.filter
