@@ -25,6 +25,9 @@ from lm.packed import packed
 from lm.prefix import backbone, unwrap
 from lm.vocabulary import logits_of
 
+# Rows from which packed weights repay their making.
+_MANY = 4
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -80,7 +83,7 @@ def sample(
                 f"A prompt of {len(prompt)} tokens and {sampling.max_tokens} more exceed the model's {limit} positions."
             )
     kind = _Branching if can_branch(backbone(model)) else _PromptByPrompt
-    with _quiet(model):
+    with _quiet(model, many=min(rows, len(seeds)) >= _MANY):
         return kind(model, chat.end_id, list(prompts), k, sampling, list(seeds), rows, stop, on_prompt).run()
 
 
@@ -259,12 +262,12 @@ class _PromptByPrompt(_Sampler):
 
 
 @contextlib.contextmanager
-def _quiet(model: Any) -> Iterator[None]:
-    """Evaluation mode, no gradients, and weights packed for decoding, all undone at the end."""
+def _quiet(model: Any, *, many: bool) -> Iterator[None]:
+    """Evaluation mode, no gradients, and for `many` rows weights packed for decoding, all undone at the end."""
     training = model.training
     model.eval()
     try:
-        with torch.no_grad(), packed(model):
+        with torch.no_grad(), packed(model) if many else contextlib.nullcontext():
             yield
     finally:
         model.train(training)
