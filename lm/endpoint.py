@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,7 +71,7 @@ class Endpoint:
         `on_prompt(p, completions)` is called as soon as prompt p is complete. Within a second of `stop()`, or at the
         first error, requests under way are abandoned; prompts that were complete by then have been handed over.
         """
-        asyncio.run(self._sample(prompts, k, sampling, seeds, parallel, stop, on_prompt))
+        _complete(self._sample(prompts, k, sampling, seeds, parallel, stop, on_prompt))
 
     async def _sample(
         self,
@@ -160,3 +161,14 @@ def _reason(error: openai.APIStatusError) -> str:
         if message:
             return str(message)[:500]
     return str(error)[:500]
+
+
+def _complete(work: Coroutine[Any, Any, Any]) -> None:
+    """Run `work` to its end, also where an event loop runs already, as in a notebook: then in a thread of its own."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        asyncio.run(work)
+        return
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, work).result()

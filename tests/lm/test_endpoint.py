@@ -183,3 +183,21 @@ def test_a_key_that_is_not_there_is_missed_before_any_request(monkeypatch):
         Endpoint("http://127.0.0.1:1/v1", "m", "SOME_KEY")
     with pytest.raises(UserError, match="http"):
         Endpoint("localhost:8000", "m")
+
+
+def test_it_works_where_an_event_loop_runs_already():
+    """As in a notebook."""
+    import asyncio
+
+    from lm.endpoint import _complete
+
+    seen = []
+
+    async def work() -> None:
+        seen.append(1)
+
+    async def cell() -> None:
+        _complete(work())
+
+    asyncio.run(cell())
+    assert seen == [1]
