@@ -113,7 +113,7 @@ class Loop:
     def start_model(self) -> Generator:
         generator = Generator.objects.filter(kind=Generator.Kind.LOCAL, model=self.size.model, adapter=None).first()
         return generator or generator_create(
-            name="SmolLM2-135M-Instruct", kind=Generator.Kind.LOCAL, model=self.size.model, user=self.admin
+            name="SmolLM2-135M", kind=Generator.Kind.LOCAL, model=self.size.model, user=self.admin
         )
 
     def generate(self, project: Project, generator: Generator, name: str, **options: Any) -> Run:

@@ -31,12 +31,13 @@ from config.env import BASE_DIR
 from rl.demo.loop import DemoError, Loop, Outcome, Size, go_around
 from runs.models import Run
 
+# Label and decimals of each row; arrows say which way is better.
 MEASURES = {
-    "utility_helpfulness": "true helpfulness ↑",
-    "utility_harmlessness": "true harmlessness ↑",
-    "reward": "reward ↑",
-    "kl": "KL to start (nats)",
-    "tokens": "length (tokens)",
+    "utility_helpfulness": ("true helpfulness ↑", 2),
+    "utility_harmlessness": ("true harmlessness ↑", 2),
+    "reward": ("reward ↑", 2),
+    "kl": ("KL to start, nats", 2),
+    "tokens": ("length, tokens", 1),
 }
 
 
@@ -151,29 +152,28 @@ class _Watch:
 def _show(console: Console, outcome: Outcome, loop: Loop, seconds: float, url: str, passwords: dict[str, str]) -> None:
     prompts = outcome.held_out
     title = f"Before and after, on {prompts} held-out prompts: mean and 95 % interval"
-    table = Table(title=title, title_justify="left")
-    table.add_column("policy")
-    for label in MEASURES.values():
-        table.add_column(label, justify="right")
-    for name, measures in outcome.comparison.items():
-        cells = []
-        for key in MEASURES:
-            cell = _estimate(measures[key]["estimate"])
-            change = measures[key]["change"]
-            cells.append(cell if change is None else f"{cell}\n[dim]Δ {_estimate(change)}")
-        table.add_row(name, *cells)
+    table = Table(title=title, title_justify="left", box=None, padding=(0, 1, 0, 0))
+    table.add_column("", no_wrap=True)
+    for name in outcome.comparison:
+        table.add_column(name, justify="right", no_wrap=True)
+    for key, (label, digits) in MEASURES.items():
+        figures = [measures[key] for measures in outcome.comparison.values()]
+        table.add_row(label, *(_estimate(figure["estimate"], digits) for figure in figures))
+        changes = (_estimate(figure["change"], digits) if figure["change"] else "" for figure in figures)
+        table.add_row("  change", *changes, style="dim")
     console.print()
     console.print(table)
     console.print(
-        "[dim]The annotators are simulated: a noisy judge of a known utility (annotate/simulation.py). Δ is the\n"
-        "change against the starting model, paired by prompt. With so few prompts, believe the intervals."
+        "[dim]The annotators are simulated: a noisy judge of a known utility\n"
+        "(annotate/simulation.py). Changes are against the starting model, by prompt. With\n"
+        "so few prompts, believe the intervals."
     )
-    accuracy = "  ".join(
+    accuracy = ", ".join(
         f"{dimension} {100 * a['value']:.0f} % [{100 * a['low']:.0f}, {100 * a['high']:.0f}]"
         for dimension, a in outcome.accuracy.items()
         if a.get("value") is not None
     )
-    console.print(f"\nReward model, held-out accuracy: {accuracy}")
+    console.print(f"\nReward model, held out          {accuracy}", soft_wrap=True)
     console.print(f"Rankings exported to            {outcome.pairs}", soft_wrap=True)
     console.print(f"The loop took                   {seconds / 60:.1f} minutes")
     console.print(f"\n[bold]{url}[/]")
@@ -181,5 +181,6 @@ def _show(console: Console, outcome: Outcome, loop: Loop, seconds: float, url: s
         console.print(f"  {name:<10} {password}")
 
 
-def _estimate(estimate: dict[str, float]) -> str:
-    return f"{estimate['value']:.2f} [{estimate['low']:.2f}, {estimate['high']:.2f}]".replace("-", "−")
+def _estimate(estimate: dict[str, float], digits: int) -> str:
+    value, low, high = (f"{estimate[name]:.{digits}f}".replace("-", "−") for name in ("value", "low", "high"))
+    return f"{value} [{low}, {high}]"
