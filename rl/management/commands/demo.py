@@ -165,8 +165,8 @@ def _show(console: Console, outcome: Outcome, loop: Loop, seconds: float, url: s
     console.print(table)
     console.print(
         "[dim]The annotators are simulated: a noisy judge of a known utility\n"
-        "(annotate/simulation.py). Changes are against the starting model, by prompt. With\n"
-        "so few prompts, believe the intervals."
+        "(annotate/simulation.py). Changes are against the starting model, by prompt.\n"
+        "With so few prompts, believe the intervals."
     )
     accuracy = ", ".join(
         f"{dimension} {100 * a['value']:.0f} % [{100 * a['low']:.0f}, {100 * a['high']:.0f}]"
