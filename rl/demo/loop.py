@@ -203,7 +203,8 @@ def held_out_prompts(project: Project) -> list[Prompt]:
 def scored(run: EvaluationRun, file: str, prompts: dict[int, Prompt]) -> list[Scored]:
     """Read the scores of one side of an evaluation back from its artifact. The reference's own have no KL: it is 0."""
     rows = []
-    for line in (artifact_path(run.artifacts.get()) / file).read_text(encoding="utf-8").splitlines():
+    # Bytes end a line at "\n" only; text would end it at U+2028 too, which a model may well write.
+    for line in (artifact_path(run.artifacts.get()) / file).read_bytes().split(b"\n")[:-1]:
         row = json.loads(line)
         prompt = prompts[int(row["prompt_id"])]
         kl = row.get("kl") or 0.0
