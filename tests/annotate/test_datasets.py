@@ -238,3 +238,11 @@ def test_counting_first_tells_what_the_filters_find(project, as_admin):
     form = {"project": project.pk, "test_fraction": "0.2", "minimum_judgements": "1", "count": "1"}
     page = as_admin.post(reverse("annotate:dataset-start"), form)
     assert "12 judgements by 2 annotators" in " ".join(page.content.decode().split())
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_version_leads_on_to_training(version, as_admin):
+    page = as_admin.get(version.get_absolute_url()).content.decode()
+    for path in (reverse("rewardmodel:start"), reverse("rl:policy-start", args=["dpo"])):
+        assert f'href="{path}?dataset_version={version.pk}"' in page
+        assert as_admin.get(path, {"dataset_version": version.pk}).status_code == 200
