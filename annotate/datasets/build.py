@@ -16,6 +16,7 @@ from typing import Any
 from annotate.datasets.card import card
 from annotate.datasets.config import DatasetConfig
 from annotate.pairs import pairs, split_of
+from annotate.quality.agreement import pair_counts
 
 FORMAT = "plumbline-dataset/1"
 
@@ -87,7 +88,9 @@ def write_dataset(
                 rankings_file.write(_line(_ranking_line(record, dimension, split, rankings)))
                 tally.comparisons[split] += 1
                 tally.judgements += len(rankings)
-                _count_agreement(tally, rankings)
+                agreeing, ordered = pair_counts([ranking["ranks"] for ranking in rankings])
+                tally.agree += agreeing
+                tally.agree_of += ordered
                 for chosen, rejected, edge in pairs(rankings, len(record.responses), keep_ties=True):
                     if edge.p == 0.5:
                         tally.ties += 1
@@ -145,21 +148,6 @@ def _pair_line(record: Record, dimension: str, split: str, chosen: int, rejected
 
 def _places_two(ranks: list[int | None]) -> bool:
     return sum(rank is not None for rank in ranks) >= 2
-
-
-def _count_agreement(tally: Tally, rankings: list[dict[str, Any]]) -> None:
-    """Pairs of judgements on pairs of responses that both order strictly: how many order them the same way."""
-    for a in range(len(rankings)):
-        for b in range(a + 1, len(rankings)):
-            first, second = rankings[a]["ranks"], rankings[b]["ranks"]
-            for i in range(len(first)):
-                for j in range(i + 1, len(first)):
-                    if None in (first[i], first[j], second[i], second[j]):
-                        continue
-                    if first[i] == first[j] or second[i] == second[j]:
-                        continue
-                    tally.agree_of += 1
-                    tally.agree += (first[i] < first[j]) == (second[i] < second[j])
 
 
 def _line(row: dict[str, Any]) -> str:
