@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.urls import reverse
 
@@ -30,6 +31,11 @@ class DatasetVersion(models.Model):
     artifact = models.ForeignKey(Artifact, on_delete=models.PROTECT, related_name="dataset_versions")
     sha256 = models.CharField(max_length=64, help_text="Of the content: the same data and filters give the same.")
     counts = models.JSONField(default=dict)
+    annotators = ArrayField(
+        models.BigIntegerField(), default=list, blank=True, help_text="Ids of those whose judgements are in it."
+    )
+    stale_since = models.DateTimeField(null=True, blank=True, help_text="When work that is in it was withdrawn.")
+    stale_reason = models.CharField(max_length=300, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

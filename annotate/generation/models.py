@@ -18,6 +18,7 @@ class Generator(models.Model):
         LOCAL = "local", "local model"
         ENDPOINT = "endpoint", "OpenAI-compatible endpoint"
         IMPORT = "import", "imported responses"
+        EDIT = "edit", "edited by annotators"
 
     name = models.CharField(max_length=120, unique=True)
     kind = models.CharField(max_length=10, choices=Kind, default=Kind.LOCAL)
@@ -44,7 +45,7 @@ class Generator(models.Model):
                 condition=(
                     (Q(kind="local") & ~Q(model=""))
                     | (Q(kind="endpoint") & ~Q(endpoint_url="") & ~Q(endpoint_model=""))
-                    | Q(kind="import")
+                    | Q(kind__in=["import", "edit"])
                 ),
                 name="generator_has_its_source",
             )
@@ -85,6 +86,14 @@ class Response(models.Model):
     sampling = models.JSONField(default=dict, blank=True, help_text="temperature, top_p, ..., seed")
     finish_reason = models.CharField(max_length=10, blank=True)
     tokens = models.PositiveIntegerField(null=True, blank=True)
+    edited_from = models.ForeignKey(
+        "self",
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="edits",
+        help_text="What a person improved.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -74,7 +74,7 @@ class ProjectViewSet(
 
     def perform_update(self, serializer: serializers.BaseSerializer) -> None:
         assert isinstance(serializer.instance, Project)
-        project_update(project=serializer.instance, **serializer.validated_data)
+        project_update(project=serializer.instance, user=self.request.user, **serializer.validated_data)
         serializer.instance = self.get_queryset().get(pk=serializer.instance.pk)
 
     @extend_schema(responses=ProgressSerializer)

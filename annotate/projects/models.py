@@ -9,9 +9,29 @@ from django.db import models
 from django.db.models import Q
 from django.urls import reverse
 
+KEY = RegexValidator(r"^[a-z][a-z0-9_]*\Z", "Use lower-case letters, digits and _; begin with a letter.")
+
+
+def default_flags() -> list[dict[str, str]]:
+    """What annotators can flag unless a project says otherwise. Keys of the vocabulary bring translated labels."""
+    about = {"prompt": ("unclear", "personal_data", "needs_expertise")}
+    about["response"] = ("refuses", "wrong_language", "cut_off", "personal_data", "unsafe", "broken")
+    return [{"key": key, "label": "", "about": what} for what, keys in about.items() for key in keys]
+
 
 class Project(models.Model):
     """One annotation campaign."""
+
+    class Task(models.TextChoices):
+        RANKING = "ranking", "ranking: order all responses, ties allowed"
+        PAIRWISE = "pairwise", "pairwise: A, B, tie or both bad, one key each"
+        BEST = "best", "best of K: choose the best response"
+        RATING = "rating", "rating: a number for each response"
+
+    class Rationale(models.TextChoices):
+        OFF = "off", "not asked"
+        OPTIONAL = "optional", "optional"
+        REQUIRED = "required", "required"
 
     name = models.CharField(max_length=120, unique=True)
     slug = models.SlugField(max_length=120, unique=True)
@@ -34,6 +54,48 @@ class Project(models.Model):
         help_text="How long a comparison stays reserved for an annotator who went quiet.",
     )
     is_paused = models.BooleanField("paused", default=False, help_text="While paused, no work is handed out.")
+    task = models.CharField(max_length=10, choices=Task, default=Task.RANKING)
+    ask_strength = models.BooleanField(
+        "strength of preference", default=True, help_text="Let annotators say how much better: slightly, better, much."
+    )
+    ask_rationale = models.CharField("rationale", max_length=10, choices=Rationale, default=Rationale.OPTIONAL)
+    ask_edit = models.BooleanField(
+        "edit the best response", default=False, help_text="Let annotators improve the best response; kept beside it."
+    )
+    rating_points = models.PositiveSmallIntegerField(
+        "points of the rating",
+        default=5,
+        validators=[MinValueValidator(2), MaxValueValidator(10)],
+        help_text="For the rating task: 1 is worst, this is best.",
+    )
+    flags = models.JSONField(
+        default=default_flags, blank=True, help_text='[{"key", "label", "about": "prompt" or "response"}, ...]'
+    )
+    daily_limit = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Most comparisons one person may judge in a day. Empty: no limit."
+    )
+    total_limit = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Most comparisons one person may judge in all. Empty: no limit."
+    )
+    gold_rate = models.FloatField(
+        default=0.0,
+        validators=[MinValueValidator(0.0), MaxValueValidator(0.5)],
+        help_text="Share of what is handed out that is a hidden gold comparison, 0 to 0.5.",
+    )
+    gold_feedback = models.BooleanField(default=False, help_text="Tell annotators how they did on a gold comparison.")
+    must_qualify = models.BooleanField(
+        "qualification", default=False, help_text="New annotators first judge the qualification comparisons."
+    )
+    qualification_threshold = models.FloatField(
+        default=0.7,
+        validators=[MinValueValidator(0.0), MaxValueValidator(1.0)],
+        help_text="Share of the gold pairs that must be ordered as in the gold, 0 to 1.",
+    )
+    adjudicate_above = models.FloatField(
+        default=0.5,
+        validators=[MinValueValidator(0.0), MaxValueValidator(1.0)],
+        help_text="Comparisons with at least this share of contested pairs wait for a reviewer.",
+    )
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
     )
@@ -59,12 +121,7 @@ class Dimension(models.Model):
     """One question asked of a ranking. Judgements name it by its key, so the key never changes once used."""
 
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="dimensions")
-    key = models.CharField(
-        max_length=40,
-        validators=[
-            RegexValidator(r"^[a-z][a-z0-9_]*\Z", "Use lower-case letters, digits and _; begin with a letter.")
-        ],
-    )
+    key = models.CharField(max_length=40, validators=[KEY])
     label = models.CharField(max_length=60)
     question = models.CharField(max_length=300, blank=True, help_text="What an annotator is asked.")
     position = models.PositiveSmallIntegerField(default=0)
@@ -77,12 +134,74 @@ class Dimension(models.Model):
         return self.label
 
 
+class Attribute(models.Model):
+    """A number asked of each response beside the ranking, such as creativity from 1 to 7. No pairs come of it."""
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="attributes")
+    key = models.CharField(max_length=40, validators=[KEY])
+    label = models.CharField(max_length=60)
+    low = models.CharField("label of 1", max_length=60, blank=True)
+    high = models.CharField("label of the highest", max_length=60, blank=True)
+    points = models.PositiveSmallIntegerField(default=5, validators=[MinValueValidator(2), MaxValueValidator(10)])
+    position = models.PositiveSmallIntegerField(default=0)
+
+    class Meta:
+        ordering = ["position", "id"]
+        constraints = [models.UniqueConstraint(fields=["project", "key"], name="attribute_key_once_per_project")]
+
+    def __str__(self) -> str:
+        return self.label
+
+
+class Guidelines(models.Model):
+    """A version of a project's guidelines. A judgement records the one it was made under."""
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="guideline_versions")
+    number = models.PositiveIntegerField()
+    text = models.TextField(blank=True)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-number"]
+        verbose_name_plural = "guidelines"
+        constraints = [models.UniqueConstraint(fields=["project", "number"], name="guidelines_number_once")]
+
+    def __str__(self) -> str:
+        return f"guidelines {self.number} of {self.project}"
+
+
 class Membership(models.Model):
     """A person's place in a project. Inactive: the past work stays, no more is handed out."""
+
+    class Role(models.TextChoices):
+        ANNOTATOR = "annotator", "annotator"
+        REVIEWER = "reviewer", "reviewer"
+
+    class Qualification(models.TextChoices):
+        OPEN = "open", "not finished"
+        PASSED = "passed", "passed"
+        FAILED = "failed", "not passed"
 
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="memberships")
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="memberships")
     is_active = models.BooleanField("active", default=True)
+    role = models.CharField(
+        max_length=10,
+        choices=Role,
+        default=Role.ANNOTATOR,
+        help_text="Reviewers also decide where annotators disagree.",
+    )
+    qualification = models.CharField(max_length=10, choices=Qualification, default=Qualification.OPEN)
+    qualification_score = models.FloatField(
+        null=True, blank=True, help_text="Share of gold pairs ordered as in the gold."
+    )
+    qualified_at = models.DateTimeField(null=True, blank=True)
+    total_limit = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Overrides the project's, for one person."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -99,6 +218,7 @@ class Invitation(models.Model):
     class Role(models.TextChoices):
         ADMIN = "admin", "admin"
         ANNOTATOR = "annotator", "annotator"
+        REVIEWER = "reviewer", "reviewer"
 
     token_hash = models.CharField(max_length=64, unique=True, editable=False)
     role = models.CharField(max_length=10, choices=Role, default=Role.ANNOTATOR)

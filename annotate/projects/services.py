@@ -16,7 +16,7 @@ from accounts.models import User
 from annotate.batches import batched
 from annotate.formats.jsonl import Findings
 from annotate.formats.prompts import PromptRecord, read_prompts
-from annotate.projects.models import Dimension, Membership, Project, Prompt, PromptImport
+from annotate.projects.models import Dimension, Guidelines, Membership, Project, Prompt, PromptImport
 from annotate.projects.selectors import dimensions_in_use
 
 log = structlog.get_logger(__name__)
@@ -42,22 +42,36 @@ def project_create(
     project.full_clean()
     project.save()
     _set_dimensions(project, dimensions)
+    _keep_guidelines(project, user)
     log.info("project.created", project=project.pk)
     return project
 
 
 @transaction.atomic
 def project_update(
-    *, project: Project, dimensions: Sequence[Mapping[str, str]] | None = None, **fields: Any
+    *,
+    project: Project,
+    dimensions: Sequence[Mapping[str, str]] | None = None,
+    user: User | None = None,
+    **fields: Any,
 ) -> Project:
-    """Change a project. A new overlap holds for comparisons made from now on."""
+    """Change a project. A new overlap holds for comparisons made from now on; other guidelines are a new version."""
     for field, value in fields.items():
         setattr(project, field, value)
     project.full_clean()
     project.save()
     if dimensions is not None:
         _set_dimensions(project, dimensions)
+    _keep_guidelines(project, user)
     return project
+
+
+def _keep_guidelines(project: Project, user: User | None) -> None:
+    """A text that differs from the latest version becomes the next one, so that judgements can name theirs."""
+    latest = project.guideline_versions.first()
+    if (latest.text if latest else "") != project.guidelines:
+        number = latest.number + 1 if latest else 1
+        Guidelines.objects.create(project=project, number=number, text=project.guidelines, created_by=user)
 
 
 def free_slug(name: str) -> str:

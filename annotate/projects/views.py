@@ -44,7 +44,7 @@ def _project_form(request: HttpRequest, project: Project | None) -> HttpResponse
             if project is None:
                 saved = project_create(user=request.user, **form.cleaned_data)
             else:
-                saved = project_update(project=project, **form.cleaned_data)
+                saved = project_update(project=project, user=request.user, **form.cleaned_data)
         except ValidationError as error:
             add_service_errors(form, error)
         else:

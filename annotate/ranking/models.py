@@ -7,11 +7,16 @@ from django.db import models
 from django.db.models import Q
 
 from annotate.generation.models import GenerationRun, Response
-from annotate.projects.models import Project, Prompt
+from annotate.projects.models import Guidelines, Project, Prompt
 
 
 class Comparison(models.Model):
     """K responses to one prompt, to be ranked together by `overlap` annotators."""
+
+    class Purpose(models.TextChoices):
+        WORK = "work", "work"
+        QUALIFICATION = "qualification", "qualification"
+        GOLD = "gold", "hidden gold"
 
     project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="comparisons")
     prompt = models.ForeignKey(Prompt, on_delete=models.PROTECT, related_name="comparisons")
@@ -23,6 +28,17 @@ class Comparison(models.Model):
     priority = models.SmallIntegerField(default=0, help_text="Higher is handed out first.")
     overlap = models.PositiveSmallIntegerField(default=1, help_text="How many judgements it needs.")
     is_closed = models.BooleanField("closed", default=False, help_text="It has its judgements, or needs none.")
+    purpose = models.CharField(
+        max_length=14,
+        choices=Purpose,
+        default=Purpose.WORK,
+        help_text="Gold and qualification comparisons have a known answer, are closed, and are given to everybody.",
+    )
+    disagreement = models.FloatField(
+        null=True,
+        blank=True,
+        help_text="Share of contested pairs among its judgements, 0 to 1; empty with fewer than 2.",
+    )
     dedup_key = models.CharField(
         max_length=64, null=True, blank=True, editable=False, help_text="Where it came from, so that it is made once."
     )
@@ -33,6 +49,8 @@ class Comparison(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["project", "dedup_key"], name="comparison_made_once"),
             models.CheckConstraint(condition=Q(overlap__gte=1), name="comparison_overlap_positive"),
+            # The queue of work is the open ones, so gold has to be closed to stay out of it.
+            models.CheckConstraint(condition=Q(purpose="work") | Q(is_closed=True), name="comparison_gold_is_closed"),
         ]
         indexes = [
             # Handing out reads the first open rows in this order with SKIP LOCKED; closed ones must not be walked over.
@@ -40,6 +58,12 @@ class Comparison(models.Model):
                 fields=["project", "-priority", "id"], condition=Q(is_closed=False), name="comparison_open_in_order"
             ),
             models.Index(fields=["project", "round", "id"], name="comparison_by_round"),
+            models.Index(fields=["project", "id"], condition=~Q(purpose="work"), name="comparison_gold"),
+            models.Index(
+                fields=["project", "-disagreement", "id"],
+                condition=Q(disagreement__gt=0),
+                name="comparison_by_disagreement",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -122,6 +146,11 @@ class Judgement(models.Model):
     strengths = models.JSONField(
         default=dict, blank=True, help_text="{dimension key: {response id: how much better than the next group, 0-3}}"
     )
+    ratings = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text="{key of a dimension or an attribute: {response id: points}}; more is better.",
+    )
     flags = models.JSONField(
         default=list, blank=True, help_text='[{"flag": key, "response": id}, ...]; no response: it is about the prompt.'
     )
@@ -129,9 +158,21 @@ class Judgement(models.Model):
     all_bad = models.JSONField(
         default=list, blank=True, help_text="Keys of the dimensions on which none of the responses is acceptable."
     )
+    edit = models.ForeignKey(
+        Response, on_delete=models.PROTECT, null=True, blank=True, related_name="+", help_text="The best one, improved."
+    )
+    guidelines = models.ForeignKey(
+        Guidelines, on_delete=models.PROTECT, null=True, blank=True, related_name="judgements"
+    )
+    gold_score = models.FloatField(
+        null=True, blank=True, help_text="On a gold comparison: the share of the gold's pairs ordered as in the gold."
+    )
     seconds_active = models.FloatField(null=True, blank=True)
     display_order = models.JSONField(default=list, blank=True)
     is_current = models.BooleanField(default=True)
+    withdrawal = models.ForeignKey(
+        "annotate.Withdrawal", on_delete=models.SET_NULL, null=True, blank=True, related_name="judgements"
+    )
     supersedes = models.OneToOneField(
         "self", on_delete=models.PROTECT, null=True, blank=True, related_name="superseded_by"
     )

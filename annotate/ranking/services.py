@@ -13,9 +13,9 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils import timezone
 
-from annotate.ranking.answer import Answer, AnswerError
 from annotate.ranking.engine import comparison_lock, lease_regain, leases_renew, settle
 from annotate.ranking.models import Assignment, Judgement
+from annotate.ranking.rules import answer_of, answer_read
 from annotate.ranking.vocabulary import SKIP_REASONS
 
 State = Assignment.State
@@ -73,7 +73,7 @@ def judgement_submit(
         comparison = comparison_lock(assignment.comparison_id)
         assignment = Assignment.objects.select_related("annotator").get(pk=assignment.pk)
         current = judgement_current(assignment)
-        if current is not None and _says(current) == answer:
+        if current is not None and answer_of(current) == answer:
             return current
         previous = current or judgement_latest(assignment)
         if current is not None:
@@ -107,7 +107,7 @@ def judgement_undo(*, assignment: Assignment) -> Assignment:
         if assignment.state != State.SUBMITTED or current is None:
             raise ValidationError("There is no submission to take back.")
         Judgement.objects.filter(pk=current.pk).update(is_current=False)
-        assignment.draft = _says(current).json() | {"seconds_active": current.seconds_active}
+        assignment.draft = answer_of(current).json() | {"seconds_active": current.seconds_active}
         assignment.state = State.ACTIVE if assignment.slot is not None else State.RELEASED
         assignment.lease_expires_at = timezone.now() + timedelta(minutes=comparison.project.lease_minutes)
         assignment.save()
@@ -145,15 +145,6 @@ def assignment_start(*, assignment: Assignment) -> Assignment:
     return assignment
 
 
-def answer_read(assignment: Assignment, data: Mapping[str, Any], *, complete: bool = True) -> Answer:
-    """The answer in `data`, checked against the assignment's dimensions and responses; ValidationError if not right."""
-    dimensions = {d.key: d.label for d in assignment.comparison.project.dimensions.all()}
-    try:
-        return Answer.read(data, dimensions=dimensions, responses=assignment.display_order, complete=complete)
-    except AnswerError as error:
-        raise ValidationError(error.complaints) from None
-
-
 def judgement_current(assignment: Assignment) -> Judgement | None:
     """The judgement that counts, if any."""
     return Judgement.objects.filter(
@@ -168,10 +159,6 @@ def judgement_latest(assignment: Assignment) -> Judgement | None:
         .order_by("-id")
         .first()
     )
-
-
-def _says(judgement: Judgement) -> Answer:
-    return Answer(**{name: getattr(judgement, name) for name in Answer.__slots__})
 
 
 def _seconds(assignment: Assignment, value: object) -> float | None:
