@@ -15,6 +15,7 @@ urlpatterns = [
         ),
         name="password",
     ),
+    path("language/", views.language, name="language"),
     path("tokens/", views.token_create, name="token-create"),
     path("tokens/<str:key>/revoke/", views.token_revoke, name="token-revoke"),
 ]

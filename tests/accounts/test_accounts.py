@@ -71,3 +71,22 @@ def test_pages_forbid_inline_scripts(as_admin):
     policy = as_admin.get("/")["Content-Security-Policy"]
     assert "script-src 'self'" in policy
     assert "unsafe-inline" not in policy
+
+
+def test_a_language_is_remembered_for_the_person_and_for_the_browser(as_annotator, annotator, as_nobody):
+    response = as_annotator.post(reverse("accounts:language"), {"language": "zh-hans", "next": "/account/"})
+    assert response["Location"] == "/account/"
+    annotator.refresh_from_db()
+    assert annotator.language == "zh-hans"
+    elsewhere = Client()
+    elsewhere.force_login(annotator)
+    assert elsewhere.get("/account/", headers={"Accept-Language": "en"})["Content-Language"] == "zh-hans"
+    as_nobody.post(reverse("accounts:language"), {"language": "zh-hans"})
+    assert 'lang="zh-hans"' in as_nobody.get(reverse("accounts:login")).content.decode()
+
+
+def test_a_language_that_does_not_exist_and_a_way_back_that_leads_elsewhere_are_ignored(as_annotator, annotator):
+    answer = as_annotator.post(reverse("accounts:language"), {"language": "xx", "next": "https://example.org/"})
+    assert answer["Location"] == "/"
+    annotator.refresh_from_db()
+    assert annotator.language == ""
