@@ -10,7 +10,6 @@ from typing import Any
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import ValidationError
-from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.template.loader import render_to_string
@@ -20,6 +19,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from accounts.permissions import admin_required
 from annotate.ranking import selectors
+from annotate.ranking.answer import Answer
 from annotate.ranking.engine import assignment_ahead, assignment_next
 from annotate.ranking.models import Assignment, Comparison, Judgement
 from annotate.ranking.page import form_read, gaps_closed, item_build, to_ids
@@ -31,6 +31,7 @@ from annotate.ranking.services import (
     judgement_submit,
 )
 from annotate.ranking.strings import page_strings
+from annotate.ranking.views_home import nothing_left
 
 LARGEST_BODY = 256 * 1024
 
@@ -41,56 +42,11 @@ LARGEST_BODY = 256 * 1024
 @never_cache
 @login_required
 @require_GET
-def home(request: HttpRequest) -> HttpResponse:
-    recent = list(selectors.history(request.user)[:5])
-    return render(
-        request,
-        "annotate/ranking/home.html",
-        {"queues": selectors.queues(request.user), "recent": [_line(judgement) for judgement in recent]},
-    )
-
-
-@never_cache
-@login_required
-@require_GET
-def history(request: HttpRequest) -> HttpResponse:
-    page = Paginator(selectors.history(request.user), 50).get_page(request.GET.get("page"))
-    return render(
-        request, "annotate/ranking/history.html", {"page": page, "lines": [_line(judgement) for judgement in page]}
-    )
-
-
-def _line(judgement: Judgement) -> dict[str, Any]:
-    names = selectors.letters(judgement.display_order)
-    labels = {d.key: d.label for d in judgement.comparison.project.dimensions.all()}
-    standings = [(labels.get(key, key), selectors.standing(row, names)) for key, row in judgement.rankings.items()]
-    all_bad = [labels.get(key, key) for key in judgement.all_bad]
-    return {"judgement": judgement, "standings": standings, "all_bad": all_bad}
-
-
-@login_required
-@require_GET
-def guidelines(request: HttpRequest, slug: str) -> HttpResponse:
-    project = selectors.project_for(request.user, slug)
-    return render(
-        request,
-        "annotate/ranking/guidelines.html",
-        {"project": project, "html": render_markdown(project.guidelines)},
-    )
-
-
-@never_cache
-@login_required
-@require_GET
 def next_assignment(request: HttpRequest, slug: str) -> HttpResponse:
     project = selectors.project_for(request.user, slug)
     assignment = assignment_next(annotator=request.user, project=project)
     if assignment is None:
-        return render(
-            request,
-            "annotate/ranking/done.html",
-            {"project": project, "today": selectors.done_today(request.user, project)},
-        )
+        return nothing_left(request, project)
     return redirect("annotate:assignment", assignment.pk)
 
 
@@ -210,7 +166,7 @@ def draft(request: HttpRequest, mine: Assignment, data: dict[str, Any]) -> HttpR
 @json_endpoint
 def submit(request: HttpRequest, mine: Assignment, data: dict[str, Any]) -> HttpResponse:
     given = to_ids(mine, data)
-    fields = ("rankings", "strengths", "all_bad", "flags", "rationale", "seconds_active")
+    fields = (*Answer.__slots__, "seconds_active")
     judgement = judgement_submit(assignment=mine, **{name: given.get(name) for name in fields})
     outcome = _outcome(judgement, mine)
     return JsonResponse({"judgement": judgement.pk, "outcome": outcome, "message": outcome_text(outcome)})
