@@ -20,6 +20,7 @@ from annotate.generation.models import Response
 from annotate.projects.models import Dimension, Project
 from annotate.ranking.answer import Answer, dense
 from annotate.ranking.models import Assignment, Judgement
+from annotate.ranking.rules import answer_of
 from annotate.ranking.sanitise import render_markdown, render_plain
 from annotate.ranking.selectors import letters
 from annotate.ranking.services import judgement_current
@@ -132,7 +133,7 @@ def item_build(assignment: Assignment, *, given: Mapping[str, Any] | None = None
 def _judged(judgement: Judgement | None) -> dict[str, Any]:
     if judgement is None:
         return {}
-    return {name: getattr(judgement, name) for name in (*Answer.__slots__, "seconds_active")}
+    return answer_of(judgement).json() | {"seconds_active": judgement.seconds_active}
 
 
 def _choices(dimensions: list[Dimension], given: Mapping[str, Any], letter: str) -> list[Choice]:

@@ -7,19 +7,58 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 
-from annotate.ranking.answer import Answer, AnswerError
+from annotate.projects.models import Project
+from annotate.ranking.answer import Answer, AnswerError, Asked, Rules
+from annotate.ranking.edits import edit_changes
 from annotate.ranking.models import Assignment, Judgement
+from annotate.ranking.vocabulary import PROMPT_FLAGS, RESPONSE_FLAGS
+
+__all__ = ["Rules", "answer_of", "answer_read", "rules_of"]
+
+
+def rules_of(project: Project) -> Rules:
+    """The project's rules; two queries, or none if its dimensions and attributes are prefetched."""
+    return Rules(
+        task=project.task,
+        dimensions={d.key: d.label for d in project.dimensions.all()},
+        strength=project.ask_strength,
+        rationale=project.ask_rationale,
+        edit=project.ask_edit,
+        points=project.rating_points,
+        attributes=tuple(Asked(a.key, a.label, a.low, a.high, a.points) for a in project.attributes.all()),
+        prompt_flags=_flags(project, "prompt", PROMPT_FLAGS),
+        response_flags=_flags(project, "response", RESPONSE_FLAGS),
+    )
+
+
+def _flags(project: Project, about: str, vocabulary: Mapping[str, Any]) -> dict[str, str]:
+    """{key: label} in the reader's language: a project's own label, else the vocabulary's, else the key in words."""
+    return {
+        flag["key"]: str(flag.get("label") or vocabulary.get(flag["key"]) or flag["key"].replace("_", " ").capitalize())
+        for flag in project.flags
+        if flag.get("about") == about
+    }
 
 
 def answer_read(assignment: Assignment, data: Mapping[str, Any], *, complete: bool = True) -> Answer:
-    """The answer in `data`, checked against the assignment's dimensions and responses; ValidationError if not right."""
-    dimensions = {d.key: d.label for d in assignment.comparison.project.dimensions.all()}
+    """The answer in `data`, checked against the project's rules; ValidationError with field errors if not right.
+
+    complete: False for a draft. An edit that changes nothing is no edit.
+    """
+    rules = rules_of(assignment.comparison.project)
     try:
-        return Answer.read(data, dimensions=dimensions, responses=assignment.display_order, complete=complete)
+        answer = Answer.read(data, rules=rules, responses=assignment.display_order, complete=complete)
     except AnswerError as error:
         raise ValidationError(error.complaints) from None
+    if complete and answer.edit is not None and not edit_changes(answer.edit):
+        answer = Answer(**answer.json() | {"edit": None})
+    return answer
 
 
 def answer_of(judgement: Judgement) -> Answer:
     """What a judgement says."""
-    return Answer(**{name: getattr(judgement, name) for name in Answer.__slots__})
+    given = {name: getattr(judgement, name) for name in Answer.__slots__ if name != "edit"}
+    edit = None
+    if judgement.edit_id is not None:
+        edit = {"response": str(judgement.edit.edited_from_id), "text": judgement.edit.text}
+    return Answer(**given, edit=edit)

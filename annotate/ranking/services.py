@@ -13,6 +13,7 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils import timezone
 
+from annotate.ranking.edits import edit_keep
 from annotate.ranking.engine import comparison_lock, lease_regain, leases_renew, settle
 from annotate.ranking.models import Assignment, Judgement
 from annotate.ranking.rules import answer_of, answer_read
@@ -55,9 +56,11 @@ def judgement_submit(
     assignment: Assignment,
     rankings: Mapping[str, Mapping[Any, int]] | None,
     strengths: Mapping[str, Mapping[Any, int]] | None = None,
+    ratings: Mapping[str, Mapping[Any, int]] | None = None,
     all_bad: Sequence[str] | None = None,
     flags: Sequence[Any] | None = None,
     rationale: str | None = None,
+    edit: Mapping[str, Any] | None = None,
     seconds_active: float | None = None,
     source: str | None = None,
 ) -> Judgement:
@@ -67,8 +70,8 @@ def judgement_submit(
     answer is taken if a place is free, and otherwise kept beside the others: then `judgement.assignment.slot` is None.
     Raises ValidationError with field errors when the answer is incomplete or speaks of other responses.
     """
-    given = {"rankings": rankings, "strengths": strengths, "all_bad": all_bad, "flags": flags, "rationale": rationale}
-    answer = answer_read(assignment, given)
+    given = {"rankings": rankings, "strengths": strengths, "ratings": ratings, "all_bad": all_bad, "flags": flags}
+    answer = answer_read(assignment, given | {"rationale": rationale, "edit": edit})
     with transaction.atomic():
         comparison = comparison_lock(assignment.comparison_id)
         assignment = Assignment.objects.select_related("annotator").get(pk=assignment.pk)
@@ -82,7 +85,7 @@ def judgement_submit(
             comparison=comparison,
             annotator=assignment.annotator,
             assignment=assignment,
-            **answer.json(),
+            **answer.json() | {"edit": edit_keep(assignment, answer)},
             seconds_active=_seconds(assignment, seconds_active),
             display_order=assignment.display_order,
             supersedes=previous,
