@@ -7,7 +7,7 @@ are not independent evidence.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -59,3 +59,25 @@ def percent_agreement(
         shares = drawn[:, 0] / drawn[:, 1]
         low, high = (float(bound) for bound in np.quantile(shares, [0.025, 0.975]))
     return Agreement(float(agreeing / total), low, high, int(total), len(counts))
+
+
+def contested_share(rankings: Mapping[str, Sequence[Mapping[str, int]]]) -> float | None:
+    """How much the judgements of one comparison differ: 0 they say the same, 1 they differ on every pair.
+
+    rankings: {dimension: [{response: rank} of each judgement]}. A pair of responses on a dimension counts if at least two
+    judgements place both; it is contested unless all of these say the same: first better, second better, or tie.
+    The share is of all dimensions' pairs together; None if there is no such pair.
+    """
+    contested = pairs = 0
+    for given in rankings.values():
+        responses = sorted({response for ranks in given for response in ranks})
+        for first, second in combinations(responses, 2):
+            said = [
+                (ranks[first] > ranks[second]) - (ranks[first] < ranks[second])
+                for ranks in given
+                if first in ranks and second in ranks
+            ]
+            if len(said) > 1:
+                pairs += 1
+                contested += len(set(said)) > 1
+    return contested / pairs if pairs else None
