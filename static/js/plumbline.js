@@ -21,3 +21,14 @@ document.addEventListener("htmx:configRequest", (event) => {
   const token = document.cookie.match(/(?:^|; )csrftoken=([^;]+)/);
   if (token) event.detail.headers["X-CSRFToken"] = token[1];
 });
+
+// What scrolls sideways can be reached and scrolled by keyboard; what does not is no stop on the way.
+const reachable = new ResizeObserver((entries) => {
+  for (const { target } of entries) {
+    if (target.scrollWidth > target.clientWidth || target.scrollHeight > target.clientHeight) target.tabIndex = 0;
+    else target.removeAttribute("tabindex");
+  }
+});
+const observe = (root) => root.querySelectorAll(".table-wrap, pre").forEach((element) => reachable.observe(element));
+observe(document);
+document.addEventListener("htmx:load", (event) => observe(event.target));
