@@ -112,16 +112,22 @@ class Item:
         return json.dumps(data)
 
 
-def item_build(assignment: Assignment, *, given: Mapping[str, Any] | None = None) -> Item:
-    """`given` (in letters) is what a refused form said; else the draft, else the judgement, else nothing is placed."""
+def item_build(
+    assignment: Assignment, *, given: Mapping[str, Any] | None = None, texts: Mapping[int, str] | None = None
+) -> Item:
+    """`given` (in letters) is what a refused form said; else the draft, else the judgement, else nothing is placed.
+
+    texts: {response id: text} of an assignment that is only a preview, and in no database.
+    """
     comparison = assignment.comparison
     project = comparison.project
     dimensions = list(project.dimensions.all())
-    judgement = judgement_current(assignment)
+    judgement = None if texts is not None else judgement_current(assignment)
     if given is None:
         given = to_letters(assignment, assignment.draft or _judged(judgement))
     given = dict(Answer().json()) | {"seconds_active": None, "step": ""} | dict(given)
-    texts = dict(Response.objects.filter(pk__in=assignment.display_order).values_list("pk", "text"))
+    if texts is None:
+        texts = dict(Response.objects.filter(pk__in=assignment.display_order).values_list("pk", "text"))
     cards = [
         Card(letter, render_markdown(texts[pk]), len(texts[pk].split()), _choices(dimensions, given, letter))
         for pk, letter in zip(assignment.display_order, letters(assignment.display_order).values(), strict=True)
