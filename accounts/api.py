@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from knox.models import AuthToken
 from rest_framework import mixins, serializers, status, viewsets
 from rest_framework.authentication import BasicAuthentication, SessionAuthentication
@@ -12,7 +13,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.routers import BaseRouter
 
-from accounts.models import User
+from accounts import services
+from accounts.models import AuditEntry, User
+from accounts.selectors import audit_entries
 
 
 class UserSerializer(serializers.ModelSerializer):
@@ -66,10 +69,55 @@ class TokenViewSet(mixins.ListModelMixin, mixins.DestroyModelMixin, viewsets.Gen
 
     @extend_schema(request=None, responses={201: NewTokenSerializer})
     def create(self, request: Request) -> Response:
-        _, token = AuthToken.objects.create(request.user)
+        token = services.token_create(user=request.user)
         return Response(NewTokenSerializer({"token": token, "user": request.user}).data, status.HTTP_201_CREATED)
+
+    def perform_destroy(self, instance: AuthToken) -> None:
+        services.token_revoke(user=instance.user, key=instance.token_key)
+
+
+class AuditEntrySerializer(serializers.ModelSerializer):
+    actor = serializers.CharField(source="actor.username", default=None, allow_null=True, read_only=True)
+
+    class Meta:
+        model = AuditEntry
+        fields = ["id", "at", "actor", "action", "subject", "scope", "details"]
+        read_only_fields = fields
+
+
+@extend_schema(
+    parameters=[
+        OpenApiParameter("person", OpenApiTypes.INT, description="id of who did it"),
+        OpenApiParameter("scope", str, description="where it belongs, such as project:3"),
+        OpenApiParameter("action", str, description="such as membership.paused, or membership for all of them"),
+        OpenApiParameter("q", str, description="anywhere in an entry"),
+        OpenApiParameter("before", OpenApiTypes.INT, description="only entries older than this one"),
+    ]
+)
+class AuditViewSet(mixins.ListModelMixin, viewsets.GenericViewSet):
+    """Who did what, the newest first. Entries are never changed."""
+
+    queryset = AuditEntry.objects.order_by("-id")
+    serializer_class = AuditEntrySerializer
+
+    def get_queryset(self):  # type: ignore[no-untyped-def]
+        if getattr(self, "swagger_fake_view", False):
+            return super().get_queryset()
+        given = {key: value.replace("\x00", "") for key, value in self.request.query_params.items()}
+        rows = audit_entries(
+            person=_key(given["person"]) if given.get("person") else None,
+            scope=given.get("scope", ""),
+            action=given.get("action", ""),
+            text=given.get("q", ""),
+        )
+        return rows.filter(pk__lt=_key(given["before"])) if given.get("before") else rows
+
+
+def _key(value: str) -> int:
+    return int(value) if value.isdecimal() and len(value) < 19 else 0
 
 
 def register_api(router: BaseRouter) -> None:
     router.register("users", UserViewSet, "user")
     router.register("tokens", TokenViewSet, "token")
+    router.register("audit", AuditViewSet, "audit")

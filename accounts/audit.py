@@ -11,7 +11,7 @@ def audit_record(*, actor: User | None, action: str, subject: object, scope: str
     """Note that `actor` (None: the system) did `action` (noun.verb) to `subject`.
 
     Call it in the transaction of the act, so that there is no act without its entry and no entry without its act.
-    details: plain JSON values; what changed, from what to what, why.
+    details: plain JSON values. `changed={field: [from, to]}` says what changed, `reason` why.
     """
     return AuditEntry.objects.create(
         actor=actor, action=action, subject=str(subject)[:200], scope=scope, details=details

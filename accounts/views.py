@@ -1,4 +1,4 @@
-"""A user's own account: password, language, and the tokens that scripts use in their name."""
+"""A user's own account (password, language, tokens for scripts), and the audit trail for admins."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ from django.shortcuts import redirect, render
 from django.utils import translation
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_POST
+from django.views.decorators.http import require_GET, require_POST
 from knox.models import AuthToken
+
+from accounts import selectors, services
+from accounts.permissions import admin_required
 
 
 @login_required
@@ -24,7 +27,7 @@ def account(request: HttpRequest) -> HttpResponse:
 @require_POST
 def token_create(request: HttpRequest) -> HttpResponse:
     """Show a new token this once: only its hash is kept."""
-    _instance, token = AuthToken.objects.create(request.user)
+    token = services.token_create(user=request.user)
     tokens = AuthToken.objects.filter(user=request.user).order_by("-created")
     return render(request, "accounts/account.html", {"tokens": tokens, "new_token": token})
 
@@ -32,7 +35,7 @@ def token_create(request: HttpRequest) -> HttpResponse:
 @login_required
 @require_POST
 def token_revoke(request: HttpRequest, key: str) -> HttpResponse:
-    revoked, _rows = AuthToken.objects.filter(user=request.user, token_key=key).delete()
+    revoked = services.token_revoke(user=request.user, key=key)
     messages.success(request, _("Token revoked.") if revoked else _("That token was already gone."))
     return redirect("accounts:account")
 
@@ -59,3 +62,36 @@ def language(request: HttpRequest) -> HttpResponse:
             samesite="Lax",
         )
     return response
+
+
+@admin_required
+@require_GET
+def audit(request: HttpRequest) -> HttpResponse:
+    """Who did what, the newest first; `?person=`, `?scope=`, `?action=` and `?q=` narrow it down."""
+    given = {name: request.GET.get(name, "").replace("\x00", "").strip() for name in ("person", "scope", "action", "q")}
+    entries = selectors.audit_entries(
+        person=_key(given["person"]) if given["person"] else None,
+        scope=given["scope"],
+        action=given["action"],
+        text=given["q"],
+    )
+    page = selectors.audit_page(entries, before=_key(request.GET.get("before", "")))
+    query = request.GET.copy()
+    query.pop("before", None)
+    context = {
+        "page": page,
+        "given": given,
+        "filtered": any(given.values()),
+        "people": selectors.audit_people(),
+        "scopes": selectors.audit_scopes(),
+        "places": {scope.key: scope for scope in selectors.audit_scopes(entry.scope for entry in page.entries)},
+        "actions": selectors.audit_actions(),
+        "query": query.urlencode(),
+        "is_first": "before" not in request.GET,
+    }
+    return render(request, "accounts/audit.html", context)
+
+
+def _key(value: str) -> int:
+    """An id from a URL; 0, which nothing has, for what is none."""
+    return int(value) if value.isdecimal() and len(value) < 19 else 0

@@ -22,3 +22,11 @@ class AnnotateConfig(AppConfig):
         projects = list(projects_with_progress()[:6])
         context = {"projects": projects[:5], "more": len(projects) > 5}
         return [{"position": 10, "template": "annotate/projects/_dashboard.html", "context": context}]
+
+    def audit_scopes(self, keys: set[str]) -> dict[str, tuple[str, str]]:
+        """Names and pages of the projects that audit entries belong to."""
+        from annotate.projects.models import Project
+
+        ids = [key.removeprefix("project:") for key in keys if key.startswith("project:")]
+        projects = Project.objects.filter(pk__in=[pk for pk in ids if pk.isdecimal() and len(pk) < 19])
+        return {f"project:{project.pk}": (project.name, project.get_absolute_url()) for project in projects}

@@ -19,7 +19,7 @@ for app in (accounts, runs, annotate, rewardmodel, rl):
 
 urlpatterns = [
     path("", views.home, name="home"),
-    path("account/", include("accounts.urls")),
+    path("", include("accounts.urls")),
     path("", include("runs.urls")),
     path("", include("annotate.urls")),
     path("", include("rewardmodel.urls")),

@@ -43,6 +43,9 @@ class RewardModelKind(RunKind):
     def finish(self, run: RewardModelRun, run_dir: Path, result: dict[str, Any]) -> None:  # type: ignore[override]
         reward_model_create(run=run, result=result)
 
+    def audit_scope(self, run: RewardModelRun) -> str:  # type: ignore[override]
+        return f"project:{run.dataset_version.project_id}"
+
     def detail_url(self, run: Run) -> str | None:
         reward_model = getattr(run, "reward_model", None)
         return reward_model.get_absolute_url() if reward_model else None

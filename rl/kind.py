@@ -61,6 +61,10 @@ class PolicyKind(RunKind):
     def finish(self, run: PolicyRun, run_dir: Path, result: dict[str, Any]) -> None:  # type: ignore[override]
         policy_register(run=run)
 
+    def audit_scope(self, run: PolicyRun) -> str:  # type: ignore[override]
+        version = run.dataset_version
+        return f"project:{version.project_id}" if version else super().audit_scope(run)
+
     def detail_url(self, run: Run) -> str | None:
         return run.get_policy_url() if isinstance(run, PolicyRun) else None
 

@@ -46,6 +46,11 @@ class RunKind(ABC):
         Inside a transaction: whatever it raises, nothing of it stays. An exception fails the run.
         """
 
+    def audit_scope(self, run: Run) -> str:
+        """Where entries about it belong in the audit trail, such as project:3."""
+        project = getattr(run, "project_id", None)
+        return f"project:{project}" if project else ""
+
     def detail_url(self, run: Run) -> str | None:
         """The page of the thing this run is about, if there is one."""
         return None

@@ -14,6 +14,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 from kombu.exceptions import OperationalError
 
+from accounts.audit import audit_record
 from accounts.models import User
 from runs import kinds
 from runs.models import Run, RunEvent
@@ -69,10 +70,24 @@ def run_move(
 def run_enqueue(*, run: Run) -> Run:
     """Hand a new run to the workers once the surrounding transaction is committed. Saves it if need be."""
     kinds.get(run.kind)
-    if run.pk is None:
-        run.save()
-    transaction.on_commit(lambda: run_nudge(run_id=run.pk, queue=run.queue), robust=True)
+    with transaction.atomic():
+        if run.pk is None:
+            run.save()
+        _note(run, run.created_by, "started")
+        _hand_over(run)
     return run
+
+
+def _hand_over(run: Run) -> None:
+    transaction.on_commit(lambda: run_nudge(run_id=run.pk, queue=run.queue), robust=True)
+
+
+def _note(run: Run, actor: User | None, verb: str) -> None:
+    """Write into the audit trail what somebody did to a run."""
+    kind = kinds.get(run.kind)
+    whole = run if isinstance(run, kind.model) else kind.model.objects.get(pk=run.pk)
+    subject = f"{kind.label} run {run.pk}: {run.title}"
+    audit_record(actor=actor, action=f"run.{verb}", subject=subject, scope=kind.audit_scope(whole), kind=run.kind)
 
 
 def run_nudge(*, run_id: int, queue: str, countdown: float | None = None) -> None:
@@ -142,7 +157,9 @@ def run_cancel(*, run: Run, user: User | None) -> Run:
             break
         to = State.CANCELLED if current.state == State.QUEUED else State.CANCELLING
         try:
-            run_move(run=current, to=to, reason=reason)
+            with transaction.atomic():
+                run_move(run=current, to=to, reason=reason)
+                _note(current, user, "cancelled")
             break
         except RunMoved:
             continue
@@ -168,16 +185,19 @@ def run_retry(*, run: Run, user: User | None) -> Run:
         "attempt": 0,
     }
     try:
-        run_move(
-            run=current,
-            to=State.QUEUED,
-            reason=f"retried by {user}" if user else "retried",
-            **cleared,
-        )
+        with transaction.atomic():
+            run_move(
+                run=current,
+                to=State.QUEUED,
+                reason=f"retried by {user}" if user else "retried",
+                **cleared,
+            )
+            _note(current, user, "retried")
+            _hand_over(current)
     except RunMoved:
         raise ValidationError("Somebody else has just retried this run.", code="state") from None
     run.refresh_from_db()
-    return run_enqueue(run=run)
+    return run
 
 
 def run_fail(*, run: Run, fault: str, error: str, detail: str = "") -> None:
