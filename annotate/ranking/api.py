@@ -22,6 +22,7 @@ from annotate.ranking.serializers import (
     JudgementSerializer,
     NextSerializer,
     SkipSerializer,
+    SubmittedSerializer,
 )
 from annotate.ranking.services import (
     assignment_skip,
@@ -42,11 +43,16 @@ class AssignmentViewSet(mixins.RetrieveModelMixin, viewsets.GenericViewSet):
     def get_queryset(self) -> QuerySet[Assignment]:
         if getattr(self, "swagger_fake_view", False):
             return super().get_queryset()
-        return selectors.own_assignments(self.request.user)
+        return selectors.own_assignments(self.request.user).prefetch_related(
+            "comparison__project__dimensions", "comparison__project__attributes"
+        )
 
     @extend_schema(
         request=NextSerializer,
-        responses={200: AssignmentSerializer, 204: OpenApiResponse(description="Nothing is left for you.")},
+        responses={
+            200: AssignmentSerializer,
+            204: OpenApiResponse(description="Nothing is handed out to you; the header X-Nothing says why."),
+        },
     )
     @action(detail=False, methods=["post"], url_path="next")
     def next(self, request: Request) -> Response:
@@ -56,7 +62,8 @@ class AssignmentViewSet(mixins.RetrieveModelMixin, viewsets.GenericViewSet):
         project = selectors.project_for(request.user, given.validated_data["project"])
         assignment = assignment_next(annotator=request.user, project=project)
         if assignment is None:
-            return Response(status=status.HTTP_204_NO_CONTENT)
+            why = selectors.why_nothing(request.user, project)
+            return Response(status=status.HTTP_204_NO_CONTENT, headers={"X-Nothing": why})
         assignment_start(assignment=assignment)
         return Response(AssignmentSerializer(assignment).data)
 
@@ -67,12 +74,12 @@ class AssignmentViewSet(mixins.RetrieveModelMixin, viewsets.GenericViewSet):
         saved = draft_save(assignment=self.get_object(), draft=_answer(request))
         return Response(AssignmentSerializer(saved).data)
 
-    @extend_schema(request=AnswerSerializer, responses={201: JudgementSerializer})
+    @extend_schema(request=AnswerSerializer, responses={201: SubmittedSerializer})
     @action(detail=True, methods=["post"])
     def submit(self, request: Request, pk: str) -> Response:
         """Record a judgement. Sending the same again changes nothing; sending another one supersedes it."""
         judgement = judgement_submit(assignment=self.get_object(), **_answer(request))
-        return Response(JudgementSerializer(judgement).data, status.HTTP_201_CREATED)
+        return Response(SubmittedSerializer(judgement).data, status.HTTP_201_CREATED)
 
     @extend_schema(request=SkipSerializer, responses=AssignmentSerializer)
     @action(detail=True, methods=["post"])
@@ -113,7 +120,7 @@ class JudgementViewSet(viewsets.ReadOnlyModelViewSet):
     def get_queryset(self) -> QuerySet[Judgement]:
         if getattr(self, "swagger_fake_view", False):
             return super().get_queryset()
-        judgements = Judgement.objects.select_related("annotator", "assignment").order_by("id")
+        judgements = Judgement.objects.select_related("annotator", "assignment", "comparison").order_by("id")
         if not self.request.user.is_staff:
             judgements = judgements.filter(annotator=self.request.user)
         wanted = self.request.query_params

@@ -1,35 +1,69 @@
 """Who ranks what next. PostgreSQL arbitrates: row locks, two unique constraints, no counters.
 
-A comparison has `overlap` slots. An assignment that is active or submitted sits on one, and a partial unique constraint
-keeps two from sitting on the same, so a comparison cannot get more than its overlap whatever races with whatever.
+Locks are taken in one order, so that nothing deadlocks: the annotator's membership (to hand out, and to submit what
+qualifies: it makes the tabs of one person take turns), then one comparison, then assignments of that comparison. All of
+them leave foreign keys alone (FOR NO KEY UPDATE), and nobody waits for a comparison while holding another.
 
-Locks are taken in one order, so that nothing deadlocks: the annotator's membership (only to hand out: it makes the two
-tabs of one person take turns), then one comparison, then assignments of that comparison. All of them leave foreign keys
-alone (FOR NO KEY UPDATE), and nobody waits for a comparison while holding another.
+What is handed out: to somebody who has yet to qualify, qualification comparisons only; to everybody else the open
+comparisons, those of higher priority first and then the older, with hidden gold between them. Never more than a limit
+allows: what is held counts, so that nothing is fetched ahead past it.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
-from datetime import timedelta
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 
+from django.contrib.postgres.expressions import ArraySubquery
 from django.db import IntegrityError, transaction
 from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from accounts.models import User
+from annotate.gold.selectors import Candidate, gold_due, gold_unseen, qualification_open
+from annotate.gold.services import membership_lock, qualification_judge
 from annotate.projects.models import Membership, Project
-from annotate.ranking.models import Assignment, Comparison
+from annotate.ranking.models import Assignment, Comparison, ComparisonResponse, Judgement
+from annotate.ranking.places import (
+    comparison_lock,
+    disagreement_keep,
+    free_slot,
+    held,
+    is_worn,
+    lease_end,
+    lease_regain,
+    lease_renew,
+    leases_expire,
+    leases_renew,
+    settle,
+)
+
+__all__ = [
+    "Allowance",
+    "allowance",
+    "assignment_ahead",
+    "assignment_next",
+    "comparison_lock",
+    "disagreement_keep",
+    "display_order",
+    "held",
+    "is_qualifying",
+    "lease_regain",
+    "leases_expire",
+    "leases_renew",
+    "open_for",
+    "settle",
+    "today_began",
+]
 
 State = Assignment.State
+Purpose = Comparison.Purpose
 
 # A try fails only when somebody else took the place between our snapshot and our lock, so the others advance each time.
 TRIES = 100
-
-
-# handing out ----------------------------------------------------------------------------------------------------------
 
 
 def assignment_next(*, annotator: User, project: Project) -> Assignment | None:
@@ -38,8 +72,14 @@ def assignment_next(*, annotator: User, project: Project) -> Assignment | None:
 
 
 def assignment_ahead(*, assignment: Assignment) -> Assignment | None:
-    """The one after `assignment`, under a lease of its own, so that a page can load it before it is needed."""
+    """The one after `assignment`, under a lease of its own, so that a page can load it before it is needed.
+
+    That it is asked for means that `assignment` is on screen.
+    """
     return _hand_out(assignment.annotator, assignment.comparison.project, after=assignment)
+
+
+# what may be handed out -----------------------------------------------------------------------------------------------
 
 
 def open_for(annotator: User, project: Project) -> QuerySet[Comparison]:
@@ -65,11 +105,82 @@ def open_for(annotator: User, project: Project) -> QuerySet[Comparison]:
     )
 
 
-def held(annotator: User, project: Project) -> QuerySet[Assignment]:
-    """Leases the annotator holds: first what is on screen, then what was fetched ahead."""
-    return Assignment.objects.filter(
-        annotator=annotator, comparison__project=project, comparison__is_closed=False, state=State.ACTIVE
-    ).order_by(F("started_at").asc(nulls_last=True), "id")
+def is_qualifying(membership: Membership, project: Project) -> bool:
+    """Whether only qualification comparisons are handed out to this person."""
+    return project.must_qualify and membership.qualification != Membership.Qualification.PASSED
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """Limits of one person in one project, and what is used of them. None: there is no such limit.
+
+    Hidden gold counts like work, or a limit would tell them apart; what is judged to qualify does not count.
+    """
+
+    daily_limit: int | None
+    total_limit: int | None
+    today: int = 0
+    total: int = 0
+
+    @property
+    def left(self) -> int | None:
+        """How many more may be judged today; None: as many as there are."""
+        rooms = [limit - used for limit, used in self._pairs if limit is not None]
+        return max(0, min(rooms)) if rooms else None
+
+    @property
+    def reached(self) -> str | None:
+        """Which limit is reached: total_limit, daily_limit or None."""
+        if self.total_limit is not None and self.total >= self.total_limit:
+            return "total_limit"
+        return "daily_limit" if self.daily_limit is not None and self.today >= self.daily_limit else None
+
+    @property
+    def _pairs(self) -> tuple[tuple[int | None, int], ...]:
+        return (self.daily_limit, self.today), (self.total_limit, self.total)
+
+
+def allowance(membership: Membership, project: Project) -> Allowance:
+    """Counted from the judgements that count; one query, none without limits."""
+    daily = project.daily_limit
+    total = project.total_limit if membership.total_limit is None else membership.total_limit
+    if daily is None and total is None:
+        return Allowance(None, None)
+    counted = (
+        Judgement.objects.filter(annotator=membership.user_id, comparison__project=project, is_current=True)
+        .exclude(comparison__purpose=Purpose.QUALIFICATION)
+        .aggregate(total=Count("pk"), today=Count("pk", filter=Q(created_at__gte=today_began())))
+    )
+    return Allowance(daily, total, counted["today"], counted["total"])
+
+
+def today_began() -> datetime:
+    """Midnight of the platform's time zone."""
+    return timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+# handing out ----------------------------------------------------------------------------------------------------------
+
+
+class _GoneError(Exception):
+    """What was chosen is not there any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Last:
+    """What the annotator was handed last, in any project."""
+
+    number: int = 0
+    prompt: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """A locked comparison with a place for the annotator, and the assignment they had on it before, if any."""
+
+    comparison: Comparison
+    slot: int | None
+    before: Assignment | None
 
 
 def _hand_out(annotator: User, project: Project, *, after: Assignment | None) -> Assignment | None:
@@ -80,79 +191,157 @@ def _hand_out(annotator: User, project: Project, *, after: Assignment | None) ->
     """
     busy = None
     for _ in range(TRIES):
+        comparison = None
         try:
             with transaction.atomic():
-                if not _membership_lock(annotator, project):
-                    return None
-                for assignment in held(annotator, project):
-                    if (after is None or assignment.pk != after.pk) and _renew(assignment, project):
+                membership = membership_lock(project=project.pk, user=annotator.pk)
+                if membership is None or not membership.is_active or not annotator.is_active:
+                    break
+                project = membership.project
+                if project.is_paused:
+                    break
+                qualifying = is_qualifying(membership, project)
+                desk = _desk(annotator, project, qualifying)
+                # Counted after the desk was read: a submission between the two is then seen twice, never not at all.
+                room = None if qualifying else allowance(membership, project).left
+                if room == 0:
+                    break
+                for assignment in desk:
+                    if (after is None or assignment.pk != after.pk) and lease_renew(assignment, project):
+                        _show(after, project)
                         return assignment
-                comparison = _first_open(annotator, project, wait_for=busy)
-                slot = None if comparison is None else _free_slot(comparison)
-                if comparison is not None and slot is not None:
-                    return _lease(comparison, annotator, project, slot)
-        except IntegrityError:
+                if room is not None and len(desk) >= room:
+                    break
+                last = _last_handed(annotator)
+                if qualifying:
+                    choice = _qualification(annotator, project, last)
+                    if choice is None and not is_qualifying(qualification_judge(membership), project):
+                        continue  # that was all of it
+                    if choice is None:
+                        break
+                else:
+                    choice = _gold(annotator, project, last)
+                if choice is None:
+                    comparison = _first_open(annotator, project, last, wait_for=busy)
+                    choice = None if comparison is None else _place(comparison, annotator)
+                if choice is not None:
+                    assignment = _lease(choice, annotator, project, last.number + 1)
+                    _show(after, project)
+                    return assignment
+        except (IntegrityError, _GoneError):
             continue  # the constraint refused what a lock did not cover: somebody else was faster
         # Looked up in no transaction: a row that was locked and then found wanting stays locked until the end of its
         # transaction, and nobody may wait for a comparison while holding another.
         if comparison is None and busy is None:
             busy = open_for(annotator, project).values_list("pk", flat=True).first()
             if busy is None:
-                return None
+                break
         else:
             busy = None
+    _show(after, project)
     return None
 
 
-def leases_renew(*, annotator: User, project: Project) -> None:
-    """Somebody at work keeps what they hold: what is on screen, and what was fetched ahead."""
-    for assignment in held(annotator, project):
-        _renew(assignment, project)
+def _desk(annotator: User, project: Project, qualifying: bool) -> list[Assignment]:
+    """What is held and may be judged now, with all that a page shows of it."""
+    desk = held(annotator, project).select_related("comparison__prompt")
+    asked = [Purpose.QUALIFICATION] if qualifying else [Purpose.WORK, Purpose.GOLD]
+    return [_with(a, annotator, project) for a in desk if a.comparison.purpose in asked]
 
 
-def _membership_lock(annotator: User, project: Project) -> Membership | None:
-    return (
-        Membership.objects.select_for_update(of=("self",), no_key=True)
-        .filter(user=annotator, user__is_active=True, project=project, is_active=True, project__is_paused=False)
+def _with(assignment: Assignment, annotator: User, project: Project) -> Assignment:
+    assignment.annotator = annotator
+    assignment.comparison.project = project
+    return assignment
+
+
+def _last_handed(annotator: User) -> _Last:
+    row = (
+        Assignment.objects.filter(annotator=annotator)
+        .order_by("-number")
+        .values_list("number", "comparison__prompt_id")
         .first()
     )
+    return _Last(*row) if row else _Last()
 
 
-def _renew(assignment: Assignment, project: Project) -> bool:
-    """Extend a lease that is still held. Only one of this and `settle` can change the row first; the other sees it."""
-    expires = timezone.now() + timedelta(minutes=project.lease_minutes)
-    renewed = Assignment.objects.filter(pk=assignment.pk, state=State.ACTIVE).update(lease_expires_at=expires)
-    assignment.lease_expires_at = expires
-    return renewed == 1
+def _show(assignment: Assignment | None, project: Project) -> None:
+    """What is on screen keeps its lease. Done last: an assignment is locked after its comparison, if at all."""
+    if assignment is None:
+        return
+    if assignment.started_at is None:
+        now = timezone.now()
+        Assignment.objects.filter(pk=assignment.pk, started_at__isnull=True).update(started_at=now)
+        assignment.started_at = now
+    if assignment.state == State.ACTIVE and is_worn(assignment, project):
+        lease_renew(assignment, project)
 
 
-def _first_open(annotator: User, project: Project, *, wait_for: int | None) -> Comparison | None:
+def _full(comparisons: QuerySet[Comparison]) -> QuerySet[Comparison]:
+    """With the prompt and the ids of the responses, which a page needs next."""
+    members = ComparisonResponse.objects.filter(comparison=OuterRef("pk")).order_by("position").values("response")
+    return comparisons.select_related("prompt").annotate(shown=ArraySubquery(members))
+
+
+def _first_open(annotator: User, project: Project, last: _Last, *, wait_for: int | None) -> Comparison | None:
     """Lock and return the next comparison, of another prompt than the last one if there is any; or wait for one."""
-    candidates = open_for(annotator, project)
+    candidates = _full(open_for(annotator, project))
     if wait_for is not None:
         return candidates.filter(pk=wait_for).select_for_update(of=("self",), no_key=True).first()
     candidates = candidates.select_for_update(of=("self",), no_key=True, skip_locked=True)
-    last = (
-        Assignment.objects.filter(annotator=annotator, comparison__project=project)
-        .order_by("-id")
-        .values_list("comparison__prompt_id", flat=True)
-        .first()
-    )
-    other = None if last is None else candidates.exclude(prompt_id=last).first()
+    other = None if last.prompt is None else candidates.exclude(prompt_id=last.prompt).first()
     return other or candidates.first()
 
 
-def _lease(comparison: Comparison, annotator: User, project: Project, slot: int) -> Assignment:
-    expires = timezone.now() + timedelta(minutes=project.lease_minutes)
-    assignment = Assignment.objects.filter(comparison=comparison, annotator=annotator).first()
+def _place(comparison: Comparison, annotator: User) -> _Choice | None:
+    """A place on a locked open comparison, or None if it has none after all."""
+    seats = settle(comparison)
+    slot = None if comparison.is_closed else free_slot(comparison, seats)
+    before = next((seat for seat in seats if seat.annotator_id == annotator.pk), None)
+    return None if slot is None else _Choice(comparison, slot, before)
+
+
+def _gold(annotator: User, project: Project, last: _Last) -> _Choice | None:
+    """Hidden gold if it is due: of another prompt than the last one, and only while there is work to hide it in."""
+    if not gold_due(annotator.pk, last.number + 1, project.gold_rate):
+        return None
+    unseen = [candidate for candidate in gold_unseen(annotator, project) if candidate.prompt != last.prompt]
+    if not unseen or not open_for(annotator, project).exists():
+        return None
+    return _known(unseen, annotator, Purpose.GOLD)
+
+
+def _qualification(annotator: User, project: Project, last: _Last) -> _Choice | None:
+    """The next qualification comparison, of another prompt than the last one if there is any."""
+    left = qualification_open(annotator, project)
+    return _known(sorted(left, key=lambda candidate: candidate.prompt == last.prompt), annotator, Purpose.QUALIFICATION)
+
+
+def _known(candidates: Sequence[Candidate], annotator: User, purpose: str) -> _Choice | None:
+    """The first candidate. Its row is locked, so that it is not retired at this moment."""
+    for candidate in candidates[:1]:
+        comparison = (
+            _full(Comparison.objects.filter(purpose=purpose, gold__isnull=False))
+            .select_for_update(of=("self",), no_key=True)
+            .filter(pk=candidate.comparison)
+            .first()
+        )
+        if comparison is None:
+            raise _GoneError  # retired at this moment: try again with what there is now
+        return _Choice(comparison, None, Assignment.objects.filter(comparison=comparison, annotator=annotator).first())
+    return None
+
+
+def _lease(choice: _Choice, annotator: User, project: Project, number: int) -> Assignment:
+    comparison, assignment = choice.comparison, choice.before
     if assignment is None:
         assignment = Assignment(comparison=comparison, annotator=annotator)
-        responses = comparison.members.values_list("response_id", flat=True)
-        assignment.display_order = display_order(comparison.pk, annotator.pk, responses)
-    assignment.slot, assignment.state, assignment.lease_expires_at = slot, State.ACTIVE, expires
-    assignment.started_at = None
+        assignment.display_order = display_order(comparison.pk, annotator.pk, comparison.shown)
+    assignment.slot, assignment.state, assignment.number = choice.slot, State.ACTIVE, number
+    assignment.lease_expires_at, assignment.started_at = lease_end(project), None
     assignment.save()
-    return assignment
+    assignment.comparison = comparison
+    return _with(assignment, annotator, project)
 
 
 def display_order(comparison_id: int, annotator_id: int, responses: Iterable[int]) -> list[int]:
@@ -162,71 +351,3 @@ def display_order(comparison_id: int, annotator_id: int, responses: Iterable[int
         return hashlib.sha256(f"{comparison_id}:{annotator_id}:{response}".encode()).digest()
 
     return sorted(responses, key=key)
-
-
-# the places of a comparison -------------------------------------------------------------------------------------------
-
-
-def comparison_lock(comparison_id: int) -> Comparison:
-    return Comparison.objects.select_for_update(no_key=True).get(pk=comparison_id)
-
-
-def settle(comparison: Comparison) -> None:
-    """Bring the places of a locked comparison up to date.
-
-    Lapsed leases are returned; a late judgement that found no place takes one that has become free; and the comparison
-    is closed when it has as many judgements as it needs.
-    """
-    now = timezone.now()
-    seats = comparison.assignments
-    seats.filter(state=State.ACTIVE, lease_expires_at__lte=now).update(state=State.RELEASED, slot=None, updated_at=now)
-    for late in seats.filter(state=State.SUBMITTED, slot__isnull=True).order_by("updated_at", "id"):
-        slot = _lowest_free(comparison)
-        if slot is None:
-            break
-        seats.filter(pk=late.pk).update(slot=slot)
-    if not comparison.is_closed:
-        done = seats.filter(state=State.SUBMITTED, slot__isnull=False).count()
-        if done >= comparison.overlap:
-            comparison.is_closed = True
-            comparison.save(update_fields=["is_closed"])
-
-
-def _free_slot(comparison: Comparison) -> int | None:
-    """The lowest free place of a locked comparison, after settling it."""
-    settle(comparison)
-    return None if comparison.is_closed else _lowest_free(comparison)
-
-
-def _lowest_free(comparison: Comparison) -> int | None:
-    taken = set(
-        comparison.assignments.filter(state__in=[State.ACTIVE, State.SUBMITTED], slot__isnull=False).values_list(
-            "slot", flat=True
-        )
-    )
-    return next((slot for slot in range(comparison.overlap) if slot not in taken), None)
-
-
-def lease_regain(*, assignment: Assignment) -> bool:
-    """Take a lapsed lease up again if its comparison still has a place; True if the annotator holds it now."""
-    with transaction.atomic():
-        comparison = comparison_lock(assignment.comparison_id)
-        assignment.refresh_from_db()
-        if assignment.state == State.RELEASED and (slot := _free_slot(comparison)) is not None:
-            project = comparison.project
-            assignment.slot, assignment.state = slot, State.ACTIVE
-            assignment.lease_expires_at = timezone.now() + timedelta(minutes=project.lease_minutes)
-            assignment.save()
-        return assignment.state == State.ACTIVE
-
-
-def leases_expire(*, limit: int = 1000) -> int:
-    """Return lapsed leases; how many comparisons were looked at. Handing out does the same as it goes."""
-    lapsed = Assignment.objects.filter(state=State.ACTIVE, lease_expires_at__lte=timezone.now())
-    comparisons = sorted(set(lapsed.values_list("comparison_id", flat=True)[:limit]))
-    for comparison_id in comparisons:
-        with transaction.atomic():
-            locked = Comparison.objects.select_for_update(no_key=True, skip_locked=True).filter(pk=comparison_id)
-            if comparison := locked.first():
-                settle(comparison)
-    return len(comparisons)

@@ -101,6 +101,11 @@ class Assignment(models.Model):
     annotator = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="assignments")
     slot = models.PositiveSmallIntegerField(null=True, blank=True, help_text="Which of the `overlap` places it takes.")
     state = models.CharField(max_length=10, choices=State, default=State.ACTIVE)
+    number = models.PositiveIntegerField(
+        default=0,
+        editable=False,
+        help_text="Its place in the row of all that its annotator was handed, 1 is the first.",
+    )
     display_order = models.JSONField(default=list, help_text="Response ids in the order this annotator sees them.")
     draft = models.JSONField(default=dict, blank=True)
     lease_expires_at = models.DateTimeField(null=True, blank=True)
@@ -123,6 +128,7 @@ class Assignment(models.Model):
         indexes = [
             models.Index(fields=["lease_expires_at"], condition=Q(state="active"), name="assignment_active_lease"),
             models.Index(fields=["annotator", "state"], name="assignment_by_annotator"),
+            models.Index(fields=["annotator", "-number"], name="assignment_in_row"),
         ]
 
     def __str__(self) -> str:

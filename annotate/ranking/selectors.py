@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from string import ascii_uppercase
 
 from django.db.models import Count, Q, QuerySet
 from django.shortcuts import get_object_or_404
-from django.utils import timezone
 
 from accounts.models import User
-from annotate.projects.models import Project
-from annotate.ranking.engine import held, open_for
+from annotate.gold.selectors import gold_expected, gold_unseen, qualification_exists, qualification_open
+from annotate.projects.models import Membership, Project
+from annotate.ranking.engine import Allowance, allowance, held, is_qualifying, open_for, today_began
 from annotate.ranking.models import Assignment, Comparison, Judgement
 
 MANY = 1000  # queues longer than this are not counted to the end
@@ -21,13 +20,20 @@ MANY = 1000  # queues longer than this are not counted to the end
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """One project as its annotator sees it. `left` is None when there are more than MANY."""
+    """One project as its annotator sees it.
+
+    left: None when there are more than MANY. qualifying: these comparisons decide whether there will be more.
+    why: the reason why nothing is handed out (see `why_nothing`), None while something is. limits: None without any.
+    """
 
     project: Project
     left: int | None
     done: int
     today: int
     on_desk: bool
+    qualifying: bool = False
+    why: str | None = None
+    limits: Allowance | None = None
 
     @property
     def many(self) -> int:
@@ -38,12 +44,10 @@ class Queue:
         return None if self.left is None else self.done + self.left
 
 
-def today_began() -> datetime:
-    return timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0)
-
-
 def queues(annotator: User) -> list[Queue]:
-    projects = Project.objects.filter(memberships__user=annotator, memberships__is_active=True).order_by("name")
+    memberships = (
+        Membership.objects.filter(user=annotator, is_active=True).select_related("project").order_by("project__name")
+    )
     done = {
         row["comparison__project"]: row
         for row in Judgement.objects.filter(annotator=annotator, is_current=True)
@@ -51,14 +55,65 @@ def queues(annotator: User) -> list[Queue]:
         .values("comparison__project")
         .annotate(done=Count("id"), today=Count("id", filter=Q(created_at__gte=today_began())))
     }
-    return [_queue(annotator, project, done.get(project.pk, {})) for project in projects]
+    return [_queue(annotator, membership, done.get(membership.project_id, {})) for membership in memberships]
 
 
-def _queue(annotator: User, project: Project, done: dict[str, int]) -> Queue:
-    desk = held(annotator, project).count()
+def _queue(annotator: User, membership: Membership, done: dict[str, int]) -> Queue:
+    project = membership.project
+    qualifying = is_qualifying(membership, project)
+    limits = allowance(membership, project)
+    desk = sum(
+        (purpose == Comparison.Purpose.QUALIFICATION) is qualifying
+        for purpose in held(annotator, project).values_list("comparison__purpose", flat=True)
+    )
+    if qualifying:
+        failed = membership.qualification == Membership.Qualification.FAILED
+        left: int | None = 0 if failed else len(qualification_open(annotator, project)) + desk
+    else:
+        left = _left(annotator, project, desk, limits)
+    why = _why(membership, limits) or (None if left or left is None else "done")
+    capped = limits if limits.left is not None else None
+    return Queue(
+        project, left, done.get("done", 0), done.get("today", 0), desk > 0 and why is None, qualifying, why, capped
+    )
+
+
+def _left(annotator: User, project: Project, desk: int, limits: Allowance) -> int | None:
+    """What is still to come: open comparisons with the gold between them, so that the figure gives nothing away."""
     waiting = open_for(annotator, project).order_by()[: MANY + 1].count()
-    left = None if waiting > MANY else waiting + desk
-    return Queue(project, left, done.get("done", 0), done.get("today", 0), desk > 0)
+    if waiting > MANY:
+        return limits.left if limits.left is not None and limits.left <= MANY else None
+    if project.gold_rate and waiting:
+        last = Assignment.objects.filter(annotator=annotator).order_by("-number").values_list("number", flat=True)
+        unseen = len(gold_unseen(annotator, project))
+        number = (last.first() or 0) + 1
+        waiting += gold_expected(annotator.pk, number, project.gold_rate, work=waiting, unseen=unseen)
+    left = waiting + desk
+    return left if limits.left is None else min(left, limits.left)
+
+
+def why_nothing(annotator: User, project: Project) -> str:
+    """Why nothing is handed out to somebody: a key for the page, which has the sentence.
+
+    not_member; paused; failed (did not qualify); unqualified_no_gold (must qualify, but there is nothing to qualify
+    with yet); total_limit; daily_limit; done (nothing is left).
+    """
+    membership = Membership.objects.filter(user=annotator, project=project, is_active=True).first()
+    if membership is None:
+        return "not_member"
+    membership.project = project
+    return _why(membership, allowance(membership, project)) or "done"
+
+
+def _why(membership: Membership, limits: Allowance) -> str | None:
+    project = membership.project
+    if project.is_paused:
+        return "paused"
+    if is_qualifying(membership, project):
+        if membership.qualification == Membership.Qualification.FAILED:
+            return "failed"
+        return None if qualification_exists(project) else "unqualified_no_gold"
+    return limits.reached
 
 
 def done_today(annotator: User, project: Project) -> int:

@@ -6,20 +6,32 @@ Nothing here loses work. A judgement is never overwritten; a late one is kept; a
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
 from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
+from annotate.gold.services import membership_lock, qualification_judge, score_for
+from annotate.projects.models import Membership
 from annotate.ranking.edits import edit_keep
-from annotate.ranking.engine import comparison_lock, lease_regain, leases_renew, settle
-from annotate.ranking.models import Assignment, Judgement
+from annotate.ranking.models import Assignment, Comparison, Judgement
+from annotate.ranking.places import (
+    comparison_lock,
+    disagreement_keep,
+    is_decided,
+    lease_end,
+    lease_regain,
+    leases_renew,
+    seats_of,
+    settle,
+)
 from annotate.ranking.rules import answer_of, answer_read
 from annotate.ranking.vocabulary import SKIP_REASONS
 
 State = Assignment.State
+Purpose = Comparison.Purpose
 LONGEST_SITTING = 24 * 3600.0  # seconds
 
 
@@ -34,10 +46,12 @@ def draft_save(*, assignment: Assignment, draft: Mapping[str, Any]) -> Assignmen
         "seconds_active": _seconds(assignment, draft.get("seconds_active")),
         "step": str(draft.get("step") or "")[:40],
     }
-    mine = Assignment.objects.filter(pk=assignment.pk, state=State.ACTIVE)
-    if mine.update(draft=content, updated_at=timezone.now()):
-        leases_renew(annotator=assignment.annotator, project=assignment.comparison.project)
-        assignment.refresh_from_db()
+    project = assignment.comparison.project
+    written = {"draft": content, "lease_expires_at": lease_end(project), "updated_at": timezone.now()}
+    if Assignment.objects.filter(pk=assignment.pk, state=State.ACTIVE).update(**written):
+        for name, value in (written | {"state": State.ACTIVE}).items():
+            setattr(assignment, name, value)
+        leases_renew(annotator=assignment.annotator, project=project)
         return assignment
     with transaction.atomic():
         comparison_lock(assignment.comparison_id)
@@ -66,66 +80,99 @@ def judgement_submit(
 ) -> Judgement:
     """Record what the assignment's annotator says, and return the judgement that counts.
 
-    The same answer again returns the judgement that is there. A different one supersedes it. After the lease lapsed the
-    answer is taken if a place is free, and otherwise kept beside the others: then `judgement.assignment.slot` is None.
+    The same answer again returns the judgement that is there. A different one supersedes it, unless what it would
+    change is settled: a reviewer decided, the known answer was shown, or the qualification is over. After the lease
+    lapsed the answer is taken if a place is free, and otherwise kept beside the others (`outcome_of` says which).
     Raises ValidationError with field errors when the answer is incomplete or speaks of other responses.
     """
     given = {"rankings": rankings, "strengths": strengths, "ratings": ratings, "all_bad": all_bad, "flags": flags}
     answer = answer_read(assignment, given | {"rationale": rationale, "edit": edit})
     with transaction.atomic():
+        membership = _qualifying_lock(assignment)
         comparison = comparison_lock(assignment.comparison_id)
-        assignment = Assignment.objects.select_related("annotator").get(pk=assignment.pk)
-        current = judgement_current(assignment)
-        if current is not None and answer_of(current) == answer:
-            return current
-        previous = current or judgement_latest(assignment)
+        seats = seats_of(comparison)
+        mine = next(seat for seat in seats if seat.pk == assignment.pk)
+        mine.comparison, mine.annotator = assignment.comparison, assignment.annotator
+        previous = judgement_latest(assignment)
+        current = previous if previous is not None and previous.is_current else None
         if current is not None:
+            if answer_of(current) == answer:
+                current.assignment = mine
+                return current
+            _require_changeable(comparison, current, membership)
             Judgement.objects.filter(pk=current.pk).update(is_current=False)
         judgement = Judgement.objects.create(
             comparison=comparison,
-            annotator=assignment.annotator,
-            assignment=assignment,
-            **answer.json() | {"edit": edit_keep(assignment, answer)},
-            seconds_active=_seconds(assignment, seconds_active),
-            display_order=assignment.display_order,
+            annotator=mine.annotator,
+            assignment=mine,
+            **answer.json() | {"edit": edit_keep(mine, answer)},
+            guidelines_id=comparison.guidelines_now,
+            gold_score=score_for(comparison, answer.rankings),
+            seconds_active=_seconds(mine, seconds_active),
+            display_order=mine.display_order,
             supersedes=previous,
-            source=source or assignment.annotator.kind,
+            source=source or mine.annotator.kind,
         )
-        if assignment.state != State.SUBMITTED:
-            assignment.slot = assignment.slot if assignment.state == State.ACTIVE else None
-            assignment.state = State.SUBMITTED
-        assignment.draft, assignment.lease_expires_at = {}, None
-        assignment.save()
-        settle(comparison)
-        assignment.refresh_from_db(fields=["slot"])
+        if mine.state != State.SUBMITTED:
+            mine.slot = mine.slot if mine.state == State.ACTIVE else None
+            mine.state = State.SUBMITTED
+        mine.draft, mine.lease_expires_at = {}, None
+        mine.save(update_fields=["slot", "state", "draft", "lease_expires_at", "updated_at"])
+        was_closed = comparison.is_closed
+        seats = settle(comparison, seats)
+        if was_closed:
+            disagreement_keep(comparison)
+        if membership is not None:
+            qualification_judge(membership)
+        judgement.assignment = next(seat for seat in seats if seat.pk == mine.pk)
+        judgement.comparison = mine.comparison
         return judgement
+
+
+def outcome_of(judgement: Judgement) -> str:
+    """What became of a submission: accepted; revised (it replaces an earlier one); or extra (it came too late).
+
+    An answer to gold is never too late, for gold is given to everybody.
+    """
+    seat = judgement.assignment
+    if seat is not None and seat.slot is None and judgement.comparison.purpose == Purpose.WORK:
+        return "extra"
+    return "revised" if judgement.supersedes_id else "accepted"
 
 
 def judgement_undo(*, assignment: Assignment) -> Assignment:
     """Take a submission back: it no longer counts, stays on record, and becomes the draft of a new one."""
     with transaction.atomic():
+        membership = _qualifying_lock(assignment)
         comparison = comparison_lock(assignment.comparison_id)
-        assignment = Assignment.objects.get(pk=assignment.pk)
+        assignment = Assignment.objects.select_related("comparison__project", "annotator").get(pk=assignment.pk)
         current = judgement_current(assignment)
         if assignment.state != State.SUBMITTED or current is None:
-            raise ValidationError("There is no submission to take back.")
+            raise ValidationError(_("There is no submission to take back."))
+        _require_changeable(comparison, current, membership)
         Judgement.objects.filter(pk=current.pk).update(is_current=False)
         assignment.draft = answer_of(current).json() | {"seconds_active": current.seconds_active}
-        assignment.state = State.ACTIVE if assignment.slot is not None else State.RELEASED
-        assignment.lease_expires_at = timezone.now() + timedelta(minutes=comparison.project.lease_minutes)
+        keeps_place = assignment.slot is not None or comparison.purpose != Purpose.WORK
+        assignment.state = State.ACTIVE if keeps_place else State.RELEASED
+        assignment.lease_expires_at = lease_end(assignment.comparison.project)
         assignment.save()
         if assignment.slot is not None and comparison.is_closed:
-            comparison.is_closed = False
-            comparison.save(update_fields=["is_closed"])
+            comparison.is_closed, comparison.disagreement = False, None
+            comparison.save(update_fields=["is_closed", "disagreement"])
+        elif comparison.is_closed:
+            disagreement_keep(comparison)
         return assignment
 
 
 def assignment_skip(*, assignment: Assignment, reason: str, note: str = "") -> Assignment:
     """Give a comparison back for good. Skipping what was submitted takes the submission back first."""
     if reason not in SKIP_REASONS:
-        raise ValidationError({"reason": f"Say why: {', '.join(SKIP_REASONS)}."})
+        raise ValidationError({"reason": _("Say why: %(reasons)s.") % {"reasons": ", ".join(SKIP_REASONS)}})
     with transaction.atomic():
+        _qualifying_lock(assignment)
         comparison = comparison_lock(assignment.comparison_id)
+        if comparison.purpose == Purpose.QUALIFICATION:
+            raise ValidationError(_("This one is part of the qualification and cannot be skipped."))
         assignment = Assignment.objects.get(pk=assignment.pk)
         if assignment.state == State.SUBMITTED:
             assignment = judgement_undo(assignment=assignment)
@@ -139,8 +186,10 @@ def assignment_skip(*, assignment: Assignment, reason: str, note: str = "") -> A
 
 def assignment_start(*, assignment: Assignment) -> Assignment:
     """The annotator sees it now; until then it was only fetched ahead. A lapsed lease is taken up again if possible."""
-    now = timezone.now()
-    Assignment.objects.filter(pk=assignment.pk, started_at__isnull=True).update(started_at=now)
+    if assignment.started_at is None:
+        now = timezone.now()
+        Assignment.objects.filter(pk=assignment.pk, started_at__isnull=True).update(started_at=now)
+        assignment.started_at = now
     if assignment.state == State.RELEASED:
         lease_regain(assignment=assignment)
     elif assignment.state == State.ACTIVE:
@@ -150,18 +199,38 @@ def assignment_start(*, assignment: Assignment) -> Assignment:
 
 def judgement_current(assignment: Assignment) -> Judgement | None:
     """The judgement that counts, if any."""
-    return Judgement.objects.filter(
-        comparison_id=assignment.comparison_id, annotator_id=assignment.annotator_id, is_current=True
-    ).first()
+    latest = judgement_latest(assignment)
+    return latest if latest is not None and latest.is_current else None
 
 
 def judgement_latest(assignment: Assignment) -> Judgement | None:
     """The last one made, whether it counts or was taken back."""
     return (
         Judgement.objects.filter(comparison_id=assignment.comparison_id, annotator_id=assignment.annotator_id)
-        .order_by("-id")
+        .select_related("edit")
+        .order_by("-is_current", "-id")
         .first()
     )
+
+
+def _qualifying_lock(assignment: Assignment) -> Membership | None:
+    """The locked membership if this is part of a qualification, so that two last answers do not miss each other."""
+    comparison = assignment.comparison
+    if comparison.purpose != Purpose.QUALIFICATION:
+        return None
+    return membership_lock(project=comparison.project_id, user=assignment.annotator_id)
+
+
+def _require_changeable(comparison: Comparison, current: Judgement, membership: Membership | None) -> None:
+    """Refuse to change what is settled. `comparison` and, if it is about qualification, `membership` are locked."""
+    if is_decided(comparison):
+        raise ValidationError(_("This one has been decided by a reviewer, so your answer can no longer be changed."))
+    if current.gold_score is None:
+        return
+    if current.comparison.project.gold_feedback:
+        raise ValidationError(_("You have been told how you did on this one, so your answer can no longer be changed."))
+    if membership is not None and membership.qualification != Membership.Qualification.OPEN:
+        raise ValidationError(_("Your qualification is over, so your answer can no longer be changed."))
 
 
 def _seconds(assignment: Assignment, value: object) -> float | None:

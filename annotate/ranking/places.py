@@ -1,0 +1,176 @@
+"""The places of a comparison: who sits on them, when they are returned, and when the comparison is done.
+
+A comparison has `overlap` places. An assignment that is active or submitted sits on one, and a partial unique
+constraint keeps two from sitting on the same, so a comparison cannot get more than its overlap whatever races with
+whatever. Gold is different: everybody is given it, so its assignments need no place and it is never open.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.db.models import F, OuterRef, Q, QuerySet, Subquery
+from django.utils import timezone
+
+from accounts.models import User
+from annotate.projects.models import Guidelines, Project
+from annotate.quality.agreement import contested_share
+from annotate.ranking.models import Assignment, Comparison, Judgement
+from annotate.review.models import Adjudication
+
+State = Assignment.State
+Purpose = Comparison.Purpose
+
+# A lease is written anew only when a tenth of it is used up: an annotator at work would otherwise cost a write a click.
+WORN = 0.1
+
+
+def comparison_lock(comparison_id: int) -> Comparison:
+    """Lock a comparison; it also knows the version of its project's guidelines, as `guidelines_now`."""
+    latest = Guidelines.objects.filter(project=OuterRef("project")).order_by("-number").values("pk")[:1]
+    locked = Comparison.objects.select_for_update(no_key=True).annotate(guidelines_now=Subquery(latest))
+    return locked.get(pk=comparison_id)
+
+
+def is_decided(comparison: Comparison) -> bool:
+    """Whether a reviewer has decided a locked comparison. Asked before locking, it could miss a decision just made."""
+    return Adjudication.objects.filter(comparison=comparison, is_current=True).exists()
+
+
+def seats_of(comparison: Comparison) -> list[Assignment]:
+    """All assignments of a comparison; those that changed last come last."""
+    return list(Assignment.objects.filter(comparison=comparison).order_by("updated_at", "id"))
+
+
+def settle(comparison: Comparison, seats: list[Assignment] | None = None) -> list[Assignment]:
+    """Bring the places of a locked comparison up to date; returns its assignments as they are then.
+
+    Lapsed leases are returned; a late judgement that found no place takes one that has become free; and the comparison
+    is closed when it has as many judgements as it needs. How contested a closed one is, is kept with it.
+    """
+    seats = _return_lapsed(comparison, seats_of(comparison) if seats is None else seats)
+    if comparison.purpose != Purpose.WORK:
+        return seats
+    for late in seats:
+        if late.state == State.SUBMITTED and late.slot is None:
+            slot = free_slot(comparison, seats)
+            if slot is None:
+                break
+            late.slot = slot
+            Assignment.objects.filter(pk=late.pk).update(slot=slot)
+    done = [seat for seat in seats if seat.state == State.SUBMITTED]
+    if not comparison.is_closed and sum(seat.slot is not None for seat in done) >= comparison.overlap:
+        comparison.is_closed = True
+        comparison.disagreement = disagreement_of(comparison) if len(done) > 1 else None
+        comparison.save(update_fields=["is_closed", "disagreement"])
+    return seats
+
+
+def _return_lapsed(comparison: Comparison, seats: list[Assignment]) -> list[Assignment]:
+    now = timezone.now()
+    lapsed = [s for s in seats if s.state == State.ACTIVE and s.lease_expires_at and s.lease_expires_at <= now]
+    if not lapsed:
+        return seats
+    # The lease may be renewed at this moment, which needs no lock on the comparison: whoever writes first is right.
+    Assignment.objects.filter(pk__in=[s.pk for s in lapsed], state=State.ACTIVE, lease_expires_at__lte=now).update(
+        state=State.RELEASED, slot=None, updated_at=now
+    )
+    return seats_of(comparison)
+
+
+def free_slot(comparison: Comparison, seats: list[Assignment]) -> int | None:
+    """The lowest free place of a locked comparison that has been settled."""
+    taken = {seat.slot for seat in seats if seat.state in (State.ACTIVE, State.SUBMITTED)}
+    return next((slot for slot in range(comparison.overlap) if slot not in taken), None)
+
+
+def disagreement_of(comparison: Comparison) -> float | None:
+    """Share of contested pairs among the judgements that count; None with fewer than two."""
+    given = list(Judgement.objects.filter(comparison=comparison, is_current=True).values_list("rankings", flat=True))
+    if len(given) < 2:
+        return None
+    dimensions = {key for rankings in given for key in rankings}
+    return contested_share({key: [rankings.get(key, {}) for rankings in given] for key in dimensions})
+
+
+def disagreement_keep(comparison: Comparison) -> None:
+    """Measure a closed comparison anew after one of its judgements changed."""
+    measured = disagreement_of(comparison) if comparison.is_closed and comparison.purpose == Purpose.WORK else None
+    if measured != comparison.disagreement:
+        comparison.disagreement = measured
+        comparison.save(update_fields=["disagreement"])
+
+
+# leases ---------------------------------------------------------------------------------------------------------------
+
+
+def held(annotator: User, project: Project) -> QuerySet[Assignment]:
+    """Leases the annotator holds: first what is on screen, then what was fetched ahead."""
+    return (
+        Assignment.objects.filter(annotator=annotator, comparison__project=project, state=State.ACTIVE)
+        .filter(Q(comparison__is_closed=False) | ~Q(comparison__purpose=Purpose.WORK))
+        .order_by(F("started_at").asc(nulls_last=True), "id")
+    )
+
+
+def lease_end(project: Project) -> datetime:
+    """When a lease that begins now lapses."""
+    return timezone.now() + timedelta(minutes=project.lease_minutes)
+
+
+def is_worn(assignment: Assignment, project: Project) -> bool:
+    """Whether so much of the lease is used up that it is worth renewing."""
+    fresh = lease_end(project) - timedelta(minutes=WORN * project.lease_minutes)
+    return assignment.lease_expires_at is None or assignment.lease_expires_at < fresh
+
+
+def lease_renew(assignment: Assignment, project: Project) -> bool:
+    """Extend a lease that is still held. Only one of this and `settle` can change the row first; the other sees it."""
+    if not is_worn(assignment, project):
+        return True
+    end = lease_end(project)
+    renewed = Assignment.objects.filter(pk=assignment.pk, state=State.ACTIVE).update(lease_expires_at=end)
+    if renewed:
+        assignment.lease_expires_at = end
+    return renewed == 1
+
+
+def leases_renew(*, annotator: User, project: Project) -> None:
+    """Somebody at work keeps what they hold: what is on screen, and what was fetched ahead."""
+    worn = lease_end(project) - timedelta(minutes=WORN * project.lease_minutes)
+    held(annotator, project).order_by().filter(lease_expires_at__lt=worn).update(lease_expires_at=lease_end(project))
+
+
+def lease_regain(*, assignment: Assignment) -> bool:
+    """Take a lapsed lease up again if its comparison still has a place; True if the annotator holds it now."""
+    with transaction.atomic():
+        comparison = comparison_lock(assignment.comparison_id)
+        assignment.refresh_from_db()
+        if assignment.state == State.RELEASED and _has_room(comparison, assignment):
+            assignment.state = State.ACTIVE
+            assignment.lease_expires_at = lease_end(comparison.project)
+            assignment.save(update_fields=["slot", "state", "lease_expires_at", "updated_at"])
+        return assignment.state == State.ACTIVE
+
+
+def _has_room(comparison: Comparison, assignment: Assignment) -> bool:
+    """Whether a released assignment of a locked comparison may sit down again; sets its slot."""
+    seats = settle(comparison)
+    if comparison.purpose != Purpose.WORK:
+        assignment.slot = None
+        return hasattr(comparison, "gold")  # without its known answer it is handed out no more
+    assignment.slot = None if comparison.is_closed else free_slot(comparison, seats)
+    return assignment.slot is not None
+
+
+def leases_expire(*, limit: int = 1000) -> int:
+    """Return lapsed leases; how many comparisons were looked at. Handing out does the same as it goes."""
+    lapsed = Assignment.objects.filter(state=State.ACTIVE, lease_expires_at__lte=timezone.now())
+    comparisons = sorted(set(lapsed.values_list("comparison_id", flat=True)[:limit]))
+    for comparison_id in comparisons:
+        with transaction.atomic():
+            locked = Comparison.objects.select_for_update(no_key=True, skip_locked=True).filter(pk=comparison_id)
+            if comparison := locked.first():
+                settle(comparison)
+    return len(comparisons)
