@@ -53,7 +53,7 @@ def settle(comparison: Comparison, seats: list[Assignment] | None = None) -> lis
     if comparison.purpose != Purpose.WORK:
         return seats
     for late in seats:
-        if late.state == State.SUBMITTED and late.slot is None:
+        if late.state == State.SUBMITTED and late.slot is None and _counts(late):
             slot = free_slot(comparison, seats)
             if slot is None:
                 break
@@ -65,6 +65,12 @@ def settle(comparison: Comparison, seats: list[Assignment] | None = None) -> lis
         comparison.disagreement = disagreement_of(comparison) if len(done) > 1 else None
         comparison.save(update_fields=["is_closed", "disagreement"])
     return seats
+
+
+def _counts(seat: Assignment) -> bool:
+    """Whether its judgement counts: one that was withdrawn needs no place."""
+    mine = Judgement.objects.filter(comparison=seat.comparison_id, annotator=seat.annotator_id, is_current=True)
+    return mine.exists()
 
 
 def _return_lapsed(comparison: Comparison, seats: list[Assignment]) -> list[Assignment]:
