@@ -9,9 +9,6 @@ from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 
 from annotate.projects.invitations import LONGEST_DAYS
 from annotate.projects.models import Invitation, Project, PromptImport
-from annotate.projects.services import PRESETS
-
-ROWS = 6  # dimensions a project can be given on its page
 
 
 def add_service_errors(form: forms.BaseForm, error: ValidationError) -> None:
@@ -20,53 +17,6 @@ def add_service_errors(form: forms.BaseForm, error: ValidationError) -> None:
     for name, messages in by_field.items():
         for message in messages:
             form.add_error(name if name in form.fields else None, message)
-
-
-class ProjectForm(forms.ModelForm):
-    """A project and its dimensions on one page: a few simple rows, empty ones ignored."""
-
-    class Meta:
-        model = Project
-        fields = ["name", "description", "guidelines", "k", "overlap", "lease_minutes", "is_paused"]
-        widgets = {
-            "description": forms.Textarea(attrs={"rows": 2}),
-            "guidelines": forms.Textarea(attrs={"rows": 10}),
-        }
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **{"label_suffix": "", **kwargs})
-        known = [
-            {"key": d.key, "label": d.label, "question": d.question}
-            for d in (self.instance.dimensions.all() if self.instance.pk else ())
-        ]
-        given = known or list(PRESETS)
-        self.row_count = max(ROWS, len(given) + 1)
-        for row in range(self.row_count):
-            values = given[row] if row < len(given) else {}
-            for name, length in (("key", 40), ("label", 60), ("question", 300)):
-                self.fields[f"dimension-{row}-{name}"] = forms.CharField(
-                    max_length=length, required=False, initial=values.get(name, ""), label=name.capitalize()
-                )
-        if not self.instance.pk:
-            del self.fields["is_paused"]
-
-    def main_fields(self) -> list[forms.BoundField]:
-        return [self[name] for name in self.fields if not name.startswith("dimension-")]
-
-    def dimension_rows(self) -> list[list[forms.BoundField]]:
-        names = ("label", "key", "question")
-        return [[self[f"dimension-{row}-{name}"] for name in names] for row in range(self.row_count)]
-
-    def clean(self) -> dict[str, Any]:
-        cleaned = super().clean() or {}
-        rows = [
-            {name: cleaned.pop(f"dimension-{row}-{name}", "").strip() for name in ("key", "label", "question")}
-            for row in range(self.row_count)
-        ]
-        cleaned["dimensions"] = [
-            row | {"key": row["key"] or row["label"].lower().replace(" ", "_")} for row in rows if any(row.values())
-        ]
-        return cleaned
 
 
 class ImportForm(forms.Form):

@@ -13,8 +13,9 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils import timezone
 
+from accounts.audit import audit_record
 from accounts.models import User
-from annotate.projects.models import Invitation, Project
+from annotate.projects.models import Invitation, Membership, Project
 from annotate.projects.services import membership_add
 
 log = structlog.get_logger(__name__)
@@ -45,6 +46,7 @@ def invitation_create(
     with transaction.atomic():
         invitation.save()
         invitation.projects.set(projects)
+        audit_record(actor=user, action="invitation.created", subject=invitation, role=role, days=days)
     log.info("invitation.created", invitation=invitation.pk, role=role, by=user.pk)
     return invitation, token
 
@@ -78,17 +80,22 @@ def invitation_accept(*, token: str, username: str, password: str, email: str = 
         if errors:
             raise ValidationError(errors)
         user.save()
+        audit_record(actor=user, action="invitation.accepted", subject=found, role=found.role)
+        place = Membership.Role.REVIEWER if found.role == Invitation.Role.REVIEWER else Membership.Role.ANNOTATOR
         for project in found.projects.all():
-            membership_add(project=project, user=user, by=found.created_by)
+            membership_add(project=project, user=user, by=found.created_by, role=place)
         found.accepted_by, found.accepted_at = user, timezone.now()
         found.save(update_fields=["accepted_by", "accepted_at"])
     log.info("invitation.accepted", invitation=found.pk, user_id=user.pk)
     return user
 
 
-def invitation_revoke(*, invitation: Invitation) -> None:
+@transaction.atomic
+def invitation_revoke(*, invitation: Invitation, by: User | None = None) -> None:
     """Make a link useless. Accepted ones stay as they are."""
-    Invitation.objects.filter(pk=invitation.pk, accepted_at=None, revoked_at=None).update(revoked_at=timezone.now())
+    opens = Invitation.objects.filter(pk=invitation.pk, accepted_at=None, revoked_at=None)
+    if opens.update(revoked_at=timezone.now()):
+        audit_record(actor=by, action="invitation.revoked", subject=invitation)
 
 
 def _hash(token: str) -> str:

@@ -9,22 +9,7 @@ from django.db import connection
 from django.db.models import Aggregate, Count, IntegerField, OuterRef, Q, QuerySet, Subquery, Sum, Value
 from django.db.models.functions import Coalesce
 
-from annotate.projects.models import Membership, Project, Prompt
-
-
-def dimensions_in_use(project: Project) -> set[str]:
-    """Keys of dimensions that some judgement of the project ranks by."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            """
-            SELECT d.key FROM annotate_dimension d
-            WHERE d.project_id = %s AND EXISTS (
-                SELECT 1 FROM annotate_judgement j JOIN annotate_comparison c ON c.id = j.comparison_id
-                WHERE c.project_id = d.project_id AND j.rankings ? d.key)
-            """,
-            [project.pk],
-        )
-        return {key for (key,) in cursor.fetchall()}
+from annotate.projects.models import Guidelines, Membership, Project, Prompt
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +78,15 @@ def project_progress(project: Project) -> Progress:
         annotators=project.memberships.filter(is_active=True).count(),
         versions=DatasetVersion.objects.filter(project=project).count(),
     )
+
+
+def guideline_versions(project: Project) -> QuerySet[Guidelines]:
+    """Versions of the guidelines, latest first, with who wrote them and how many judgements were made under them."""
+    from annotate.models import Judgement
+
+    made = Judgement.objects.filter(guidelines=OuterRef("pk"), is_current=True).order_by().values("guidelines")
+    counted = Subquery(made.annotate(count=Count("pk")).values("count"), output_field=IntegerField())
+    return project.guideline_versions.select_related("created_by").annotate(judged=Coalesce(counted, Value(0)))
 
 
 @dataclass(frozen=True, slots=True)

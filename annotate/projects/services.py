@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -12,12 +12,13 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils.text import slugify
 
+from accounts.audit import audit_record
 from accounts.models import User
 from annotate.batches import batched
 from annotate.formats.jsonl import Findings
 from annotate.formats.prompts import PromptRecord, read_prompts
-from annotate.projects.models import Dimension, Guidelines, Membership, Project, Prompt, PromptImport
-from annotate.projects.selectors import dimensions_in_use
+from annotate.projects.models import Guidelines, Membership, Project, Prompt, PromptImport
+from annotate.projects.questions import attributes_set, dimensions_set, flags_checked, locks, task_checked
 
 log = structlog.get_logger(__name__)
 
@@ -35,14 +36,22 @@ SHOWN = 20  # complaints that fit into one message
 
 @transaction.atomic
 def project_create(
-    *, name: str, user: User | None, dimensions: Sequence[Mapping[str, str]] = PRESETS, slug: str = "", **fields: Any
+    *,
+    name: str,
+    user: User | None,
+    dimensions: Sequence[Mapping[str, Any]] = PRESETS,
+    attributes: Sequence[Mapping[str, Any]] = (),
+    slug: str = "",
+    **fields: Any,
 ) -> Project:
-    """A project with its dimensions. Raises ValidationError with field errors; nothing is created then."""
+    """A project and what it asks. Raises ValidationError with field errors; nothing is created then.
+
+    The pairwise task compares two responses, whatever `k` says.
+    """
     project = Project(name=name.strip(), slug=slug or free_slug(name), created_by=user, **fields)
-    project.full_clean()
-    project.save()
-    _set_dimensions(project, dimensions)
+    _save(project, None, dimensions=dimensions, attributes=attributes)
     _keep_guidelines(project, user)
+    audit_record(actor=user, action="project.created", subject=project, scope=scope(project), task=project.task)
     log.info("project.created", project=project.pk)
     return project
 
@@ -51,27 +60,82 @@ def project_create(
 def project_update(
     *,
     project: Project,
-    dimensions: Sequence[Mapping[str, str]] | None = None,
+    dimensions: Sequence[Mapping[str, Any]] | None = None,
+    attributes: Sequence[Mapping[str, Any]] | None = None,
     user: User | None = None,
     **fields: Any,
 ) -> Project:
-    """Change a project. A new overlap holds for comparisons made from now on; other guidelines are a new version."""
+    """Change a project. Raises ValidationError with field errors; nothing is changed then.
+
+    A new K or overlap holds for comparisons made from now on; other guidelines are a new version; what judgements speak
+    of stays (see `annotate.projects.questions`).
+    """
+    before = Project.objects.get(pk=project.pk)
+    asked = _asked(before)
     for field, value in fields.items():
         setattr(project, field, value)
-    project.full_clean()
-    project.save()
-    if dimensions is not None:
-        _set_dimensions(project, dimensions)
-    _keep_guidelines(project, user)
+    _save(project, before, dimensions=dimensions, attributes=attributes)
+    changed: dict[str, Any] = {
+        name: [getattr(before, name), getattr(project, name)]
+        for name in (field.attname for field in Project._meta.concrete_fields)
+        if name not in ("guidelines", "updated_at") and getattr(before, name) != getattr(project, name)
+    }
+    if (now := _asked(project)) != asked:
+        changed["questions"] = [asked, now]
+    if version := _keep_guidelines(project, user):
+        changed["guidelines"] = version.number
+    if changed:
+        audit_record(actor=user, action="project.changed", subject=project, scope=scope(project), changed=changed)
     return project
 
 
-def _keep_guidelines(project: Project, user: User | None) -> None:
+def _save(
+    project: Project,
+    before: Project | None,
+    *,
+    dimensions: Sequence[Mapping[str, Any]] | None,
+    attributes: Sequence[Mapping[str, Any]] | None,
+) -> None:
+    """Check everything before complaining, so that a page shows all that is wrong at once."""
+    locked = locks(before)
+    errors: dict[str, list[str]] = {}
+
+    def attempt(act: Callable[..., Any], *given: Any) -> Any:
+        try:
+            return act(*given)
+        except ValidationError as error:
+            for field, messages in error.message_dict.items():
+                errors.setdefault(field, []).extend(messages)
+        return None
+
+    attempt(task_checked, project, before, locked)
+    project.flags = attempt(flags_checked, project.flags) or []
+    attempt(project.full_clean)
+    if before is None and errors:
+        raise ValidationError(errors)
+    if not errors:
+        project.save()
+    if dimensions is not None:
+        attempt(dimensions_set, project, dimensions, locked)
+    if attributes is not None:
+        attempt(attributes_set, project, attributes, locked)
+    if errors:
+        raise ValidationError(errors)
+
+
+def _asked(project: Project) -> list[str]:
+    """Keys of what a project asks, in order, for the audit trail."""
+    dimensions = project.dimensions.values_list("key", flat=True)
+    return [*dimensions, *project.attributes.values_list("key", flat=True)]
+
+
+def _keep_guidelines(project: Project, user: User | None) -> Guidelines | None:
     """A text that differs from the latest version becomes the next one, so that judgements can name theirs."""
     latest = project.guideline_versions.first()
-    if (latest.text if latest else "") != project.guidelines:
-        number = latest.number + 1 if latest else 1
-        Guidelines.objects.create(project=project, number=number, text=project.guidelines, created_by=user)
+    if (latest.text if latest else "") == project.guidelines:
+        return None
+    number = latest.number + 1 if latest else 1
+    return Guidelines.objects.create(project=project, number=number, text=project.guidelines, created_by=user)
 
 
 def free_slug(name: str) -> str:
@@ -82,47 +146,68 @@ def free_slug(name: str) -> str:
     return next(slug for n in range(1, len(taken) + 2) if (slug := base if n == 1 else f"{base}-{n}") not in taken)
 
 
-def _set_dimensions(project: Project, wanted: Sequence[Mapping[str, str]]) -> None:
-    """Make the project's dimensions `wanted`, in that order. What judgements speak of cannot be taken away."""
-    if not wanted:
-        raise ValidationError({"dimensions": "A project needs at least one dimension to rank by."})
-    existing = {dimension.key: dimension for dimension in project.dimensions.all()}
-    keys = [str(row["key"]) for row in wanted]
-    double = next((key for key in keys if keys.count(key) > 1), None)
-    if double:
-        raise ValidationError({"dimensions": f"The key “{double}” is there twice."})
-    gone = existing.keys() - set(keys)
-    used = sorted(gone & dimensions_in_use(project)) if gone else []
-    if used:
-        raise ValidationError({"dimensions": f"“{used[0]}” has judgements already, so it must stay."})
-    project.dimensions.filter(key__in=gone).delete()
-    for position, row in enumerate(wanted):
-        dimension = existing.get(row["key"]) or Dimension(project=project, key=row["key"])
-        dimension.label = row.get("label") or row["key"].replace("_", " ").capitalize()
-        dimension.question = row.get("question", "")
-        dimension.position = position
-        try:
-            dimension.full_clean(validate_constraints=False)
-        except ValidationError as error:
-            raise ValidationError({"dimensions": [f"{row['key']}: {text}" for text in error.messages]}) from None
-        dimension.save()
+def scope(project: Project) -> str:
+    """What the audit trail calls a project."""
+    return f"project:{project.pk}"
 
 
 # people -------------------------------------------------------------------------------------------------------------
 
 
-def membership_add(*, project: Project, user: User, by: User | None) -> Membership:
-    """Let `user` work in `project`; somebody who was paused there may go on."""
-    membership, _ = Membership.objects.update_or_create(project=project, user=user, defaults={"is_active": True})
+@transaction.atomic
+def membership_add(*, project: Project, user: User, by: User | None, role: str | None = None) -> Membership:
+    """Let `user` work in `project`; somebody who was paused there may go on.
+
+    role: annotator or reviewer; None keeps the one a member has, and makes a new member an annotator.
+    """
+    given = {"is_active": True} | ({"role": role} if role else {})
+    membership, is_new = Membership.objects.get_or_create(project=project, user=user, defaults=given)
+    changed = {name: value for name, value in given.items() if getattr(membership, name) != value}
+    if is_new:
+        _noted(membership, by, "added", role=membership.role)
+    elif changed:
+        _changed(membership, by, changed)
     log.info("membership.added", project=project.pk, user_id=user.pk, by=by.pk if by else None)
     return membership
 
 
-def membership_set_active(*, membership: Membership, is_active: bool) -> Membership:
-    """Pause or resume a person in a project. Work that was submitted stays."""
-    membership.is_active = is_active
-    membership.save(update_fields=["is_active"])
+@transaction.atomic
+def membership_update(*, membership: Membership, by: User | None, **fields: Any) -> Membership:
+    """Change `is_active`, `role` or `total_limit`. Work that was submitted stays. ValidationError with field errors."""
+    membership = Membership.objects.select_for_update(no_key=True).get(pk=membership.pk)
+    changed = {name: value for name, value in fields.items() if getattr(membership, name) != value}
+    if changed:
+        _changed(membership, by, changed)
     return membership
+
+
+def _changed(membership: Membership, by: User | None, changed: Mapping[str, Any]) -> None:
+    details = {name: [getattr(membership, name), value] for name, value in changed.items()}
+    for name, value in changed.items():
+        setattr(membership, name, value)
+    membership.full_clean(validate_constraints=False)
+    membership.save(update_fields=list(changed))
+    paused = details.pop("is_active", None)
+    if paused:
+        _noted(membership, by, "resumed" if membership.is_active else "paused")
+    if details:
+        _noted(membership, by, "changed", changed=details)
+
+
+def _noted(membership: Membership, by: User | None, verb: str, **details: Any) -> None:
+    audit_record(
+        actor=by,
+        action=f"membership.{verb}",
+        subject=membership.user,
+        scope=scope(membership.project),
+        project=membership.project.name,
+        **details,
+    )
+
+
+def membership_set_active(*, membership: Membership, is_active: bool, by: User | None = None) -> Membership:
+    """Pause or resume a person in a project. Work that was submitted stays."""
+    return membership_update(membership=membership, by=by, is_active=is_active)
 
 
 # prompts ------------------------------------------------------------------------------------------------------------

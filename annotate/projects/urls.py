@@ -1,12 +1,14 @@
 from django.urls import path
 
-from annotate.projects import views, views_imports, views_people
+from annotate.projects import views, views_imports, views_people, views_setup
 
 urlpatterns = [
     path("projects/", views.project_list, name="project-list"),
-    path("projects/new/", views.project_new, name="project-new"),
+    path("projects/new/", views_setup.project_new, name="project-new"),
+    path("projects/new/preview", views_setup.project_preview, name="project-preview"),
     path("projects/<slug:slug>/", views.project_detail, name="project-detail"),
-    path("projects/<slug:slug>/edit/", views.project_edit, name="project-edit"),
+    path("projects/<slug:slug>/edit/", views_setup.project_edit, name="project-edit"),
+    path("projects/<slug:slug>/guidelines/", views_setup.guidelines_history, name="guidelines-history"),
     path("projects/<slug:slug>/prompts/", views.prompt_list, name="prompt-list"),
     path("projects/<slug:slug>/prompts/<int:pk>/", views.prompt_detail, name="prompt-detail"),
     path("projects/<slug:slug>/import/", views_imports.prompt_import, name="prompt-import"),

@@ -1,18 +1,14 @@
-"""Projects and their prompts, for admins. People and imports have modules of their own."""
+"""Projects and their prompts, for admins. Set-up, people, comparisons and imports have modules of their own."""
 
 from __future__ import annotations
 
-from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import get_object_or_404, render
 
-from accounts.models import User
 from accounts.permissions import admin_required
 from annotate.generation.selectors import generation_runs
-from annotate.projects.forms import ProjectForm, add_service_errors
 from annotate.projects.models import Project
 from annotate.projects.selectors import project_progress, projects_with_progress, prompt_tags, prompts_page
-from annotate.projects.services import project_create, project_update
 from annotate.projects.steps import next_step
 from annotate.quality.selectors import project_agreement
 from annotate.ranking.sanitise import render_markdown
@@ -22,35 +18,6 @@ from annotate.ranking.sanitise import render_markdown
 def project_list(request: HttpRequest) -> HttpResponse:
     """All projects and how far they are."""
     return render(request, "annotate/projects/list.html", {"projects": projects_with_progress()})
-
-
-@admin_required
-def project_new(request: HttpRequest) -> HttpResponse:
-    return _project_form(request, None)
-
-
-@admin_required
-def project_edit(request: HttpRequest, slug: str) -> HttpResponse:
-    return _project_form(request, get_object_or_404(Project, slug=slug))
-
-
-def _project_form(request: HttpRequest, project: Project | None) -> HttpResponse:
-    # The form cleans into the instance it is given; the page's heading keeps the project as it is.
-    instance = Project.objects.get(pk=project.pk) if project else None
-    form = ProjectForm(request.POST or None, instance=instance)
-    if request.method == "POST" and form.is_valid():
-        assert isinstance(request.user, User)
-        try:
-            if project is None:
-                saved = project_create(user=request.user, **form.cleaned_data)
-            else:
-                saved = project_update(project=project, user=request.user, **form.cleaned_data)
-        except ValidationError as error:
-            add_service_errors(form, error)
-        else:
-            return redirect(saved)
-    context = {"form": form, "project": project}
-    return render(request, "annotate/projects/edit.html", context, status=422 if form.errors else 200)
 
 
 @admin_required

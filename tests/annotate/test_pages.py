@@ -10,6 +10,7 @@ from django.urls import reverse
 
 from accounts.models import User
 from annotate.models import Invitation, Membership, Project, Prompt, PromptImport
+from annotate.projects.forms_setup import ProjectSetup
 from annotate.projects.invitations import invitation_create
 from annotate.projects.services import membership_add, project_create, prompts_import
 from tests.annotate.conftest import jsonl
@@ -77,24 +78,28 @@ def test_the_first_project_is_led_to_by_the_hand(as_admin):
     assert b"Create the first project" in page.content
 
 
-def form_data(**changes: str) -> dict[str, str]:
-    return {
-        "name": "Truth",
-        "k": "3",
-        "overlap": "1",
-        "lease_minutes": "30",
-        "dimension-0-label": "Truthfulness",
-        **changes,
-    }
+def form_data(project: Project | None = None, **changes: str) -> dict[str, str]:
+    """What a browser would send of the set-up page as it is rendered, with some fields changed; None takes one out."""
+    setup = ProjectSetup(None, project)
+    data: dict[str, object] = {}
+    for part in (setup.form, setup.dimensions, setup.attributes, setup.flags):
+        forms = [part.management_form, *part.forms] if hasattr(part, "forms") else [part]
+        for field in (field for form in forms for field in form):
+            value = field.value()
+            if value is not None and value is not False and value != "":
+                data[field.html_name] = "on" if value is True else value
+    data |= {"name": "Truth"} if project is None else {}
+    return {name: value for name, value in {**data, **changes}.items() if value is not None}
 
 
 def test_a_project_is_made_and_changed_on_one_page(as_admin):
-    made = as_admin.post(reverse("annotate:project-new"), form_data())
+    rows = {"dimension-0-label": "Truthfulness", "dimension-0-key": "", "dimension-1-label": "", "dimension-1-key": ""}
+    made = as_admin.post(reverse("annotate:project-new"), form_data(**rows, **{"dimension-1-question": ""}))
     project = Project.objects.get()
     assert made.status_code == 302 and made.url == project.get_absolute_url()
     assert [(d.key, d.label) for d in project.dimensions.all()] == [("truthfulness", "Truthfulness")]
     edit = reverse("annotate:project-edit", args=[project.slug])
-    as_admin.post(edit, form_data(name="Truths", is_paused="on") | {"dimension-1-key": "wit"})
+    as_admin.post(edit, form_data(project, name="Truths", is_paused="on", **{"dimension-1-key": "wit"}))
     project.refresh_from_db()
     assert (project.name, project.is_paused) == ("Truths", True)
     assert [d.key for d in project.dimensions.all()] == ["truthfulness", "wit"]
