@@ -12,9 +12,11 @@ from annotate.ranking.engine import (
     display_order,
     lease_regain,
     leases_expire,
+    today_began,
 )
-from annotate.ranking.models import Assignment
-from annotate.ranking.services import assignment_skip, judgement_submit
+from annotate.ranking.models import Assignment, Judgement
+from annotate.ranking.selectors import queues, why_nothing
+from annotate.ranking.services import assignment_skip, assignment_start, judgement_submit, judgement_undo
 from tests.annotate.ranking.desk import in_shown_order, make_comparison, make_project, make_prompt
 
 State = Assignment.State
@@ -172,3 +174,124 @@ def test_a_lapsed_lease_is_regained_only_while_there_is_a_place(annotator, other
     let_lapse(lease)
     assignment_next(annotator=other_annotator, project=project)
     assert not lease_regain(assignment=lease)
+
+
+# limits, rounds and what is settled ---------------------------------------------------------------------------------
+
+
+def rank_all(annotator, project) -> int:
+    count = 0
+    while assignment := assignment_next(annotator=annotator, project=project):
+        judgement_submit(assignment=assignment, rankings=in_shown_order(assignment, 1, 2))
+        count += 1
+    return count
+
+
+def test_a_daily_limit_ends_with_the_day(annotator):
+    project = make_project(annotator, daily_limit=2)
+    for number in range(5):
+        make_comparison(project, f"question {number}")
+    assert rank_all(annotator, project) == 2
+    assert why_nothing(annotator, project) == "daily_limit"
+    (queue,) = queues(annotator)
+    assert (queue.left, queue.today, queue.why) == (0, 2, "daily_limit")
+    yesterday = today_began() - timedelta(seconds=1)
+    Judgement.objects.update(created_at=yesterday)
+    assert queues(annotator)[0].left == 2
+    assert rank_all(annotator, project) == 2
+
+
+def test_a_total_limit_is_a_persons_own_before_it_is_the_projects(annotator, other_annotator):
+    project = make_project(annotator, other_annotator, total_limit=1)
+    for number in range(5):
+        make_comparison(project, f"question {number}")
+    Membership.objects.filter(user=annotator).update(total_limit=3)
+    assert rank_all(annotator, project) == 3
+    assert rank_all(other_annotator, project) == 1
+    assert why_nothing(other_annotator, project) == "total_limit"
+
+
+def test_nothing_is_fetched_ahead_past_a_limit(annotator):
+    project = make_project(annotator, daily_limit=2)
+    for number in range(5):
+        make_comparison(project, f"question {number}")
+    desk = assignment_next(annotator=annotator, project=project)
+    second = assignment_ahead(assignment=desk)
+    judgement_submit(assignment=desk, rankings=in_shown_order(desk, 1, 2))
+    assert assignment_ahead(assignment=second) is None
+    judgement_submit(assignment=second, rankings=in_shown_order(second, 1, 2))
+    assert Assignment.objects.count() == 2
+
+
+def test_what_was_taken_back_makes_room_below_the_limit_for_itself_only(annotator):
+    project = make_project(annotator, total_limit=1)
+    make_comparison(project, "one")
+    make_comparison(project, "two")
+    desk = assignment_next(annotator=annotator, project=project)
+    judgement_submit(assignment=desk, rankings=in_shown_order(desk, 1, 2))
+    judgement_undo(assignment=desk)
+    assert assignment_next(annotator=annotator, project=project) == desk
+    assert assignment_ahead(assignment=desk) is None
+
+
+def test_rounds_follow_each_other_unless_one_has_priority(annotator):
+    project = make_project(annotator)
+    first = [make_comparison(project, f"first {n}", round=1) for n in range(2)]
+    second = [make_comparison(project, f"second {n}", round=2) for n in range(2)]
+    second[1].priority = 1
+    second[1].save()
+    order = []
+    while assignment := assignment_next(annotator=annotator, project=project):
+        order.append(assignment.comparison)
+        judgement_submit(assignment=assignment, rankings=in_shown_order(assignment, 1, 2))
+    assert order == [second[1], *first, second[0]]
+
+
+def test_a_pause_stops_handing_out_but_not_handing_in(annotator):
+    project = make_project(annotator)
+    make_comparison(project, "one")
+    make_comparison(project, "two")
+    desk = assignment_next(annotator=annotator, project=project)
+    project.is_paused = True
+    project.save()
+    assert assignment_ahead(assignment=desk) is None
+    assert why_nothing(annotator, project) == "paused"
+    assert judgement_submit(assignment=desk, rankings=in_shown_order(desk, 1, 2)).assignment.slot == 0
+
+
+def test_the_reason_why_nothing_comes_is_named(annotator, outsider):
+    project = make_project(annotator)
+    assert why_nothing(outsider, project) == "not_member"
+    assert why_nothing(annotator, project) == "done"
+
+
+def test_the_prompt_before_a_regained_lease_is_remembered(annotator):
+    """What comes after a comparison that was handed out again is of another prompt than that comparison's."""
+    project = make_project(annotator)
+    same = make_prompt(project, "same")
+    first = make_comparison(project, prompt=same, texts=["a", "b"])
+    make_comparison(project, "other")
+    lease = assignment_next(annotator=annotator, project=project)
+    ahead = assignment_ahead(assignment=lease)
+    let_lapse(lease)
+    leases_expire()
+    judgement_submit(assignment=ahead, rankings=in_shown_order(ahead, 1, 2))
+    again = assignment_next(annotator=annotator, project=project)
+    assert again.comparison == first and again.number == 3
+    make_comparison(project, prompt=same, texts=["c", "d"])
+    third = make_comparison(project, "third")
+    assert assignment_ahead(assignment=again).comparison == third
+
+
+def test_somebody_at_work_keeps_the_lease_without_a_write_for_every_click(annotator):
+    project = make_project(annotator)
+    make_comparison(project)
+    lease = assignment_next(annotator=annotator, project=project)
+    assignment_start(assignment=lease)
+    before = Assignment.objects.get().lease_expires_at
+    assignment_start(assignment=lease)
+    assert Assignment.objects.get().lease_expires_at == before
+    soon = timezone.now() + timedelta(minutes=5)
+    Assignment.objects.update(lease_expires_at=soon)
+    assignment_start(assignment=lease)
+    assert Assignment.objects.get().lease_expires_at > soon + timedelta(minutes=20)

@@ -6,6 +6,7 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.utils import timezone
 
+from annotate.projects.models import Guidelines
 from annotate.ranking.engine import assignment_next, leases_expire
 from annotate.ranking.models import Assignment, Comparison, Judgement
 from annotate.ranking.services import (
@@ -13,7 +14,9 @@ from annotate.ranking.services import (
     draft_save,
     judgement_submit,
     judgement_undo,
+    outcome_of,
 )
+from annotate.review.models import Adjudication
 from tests.annotate.ranking.desk import in_shown_order, make_comparison, make_project
 
 State = Assignment.State
@@ -223,3 +226,59 @@ def test_a_simulated_annotator_is_labelled_as_such(project, annotator):
     make_comparison(project)
     assignment = assignment_next(annotator=annotator, project=project)
     assert judgement_submit(assignment=assignment, rankings=in_shown_order(assignment, 1, 2)).source == "simulated"
+
+
+def test_a_judgement_names_the_guidelines_it_was_made_under(project, desk):
+    Guidelines.objects.create(project=project, number=1, text="Be kind.")
+    latest = Guidelines.objects.create(project=project, number=2, text="Be kind and brief.")
+    assert judgement_submit(assignment=desk, rankings=in_shown_order(desk, 1, 2)).guidelines_id == latest.pk
+
+
+def test_how_contested_a_comparison_is_is_known_when_it_closes(annotator, other_annotator):
+    project = make_project(annotator, other_annotator, overlap=2, k=2)
+    comparison = make_comparison(project)
+    first, second = (str(pk) for pk in comparison.members.values_list("response_id", flat=True))
+    row = {first: 1, second: 2}
+    mine = assignment_next(annotator=annotator, project=project)
+    theirs = assignment_next(annotator=other_annotator, project=project)
+    judgement_submit(assignment=mine, rankings={"helpfulness": row, "harmlessness": row})
+    comparison.refresh_from_db()
+    assert comparison.disagreement is None
+    turned = {first: 2, second: 1}
+    judgement_submit(assignment=theirs, rankings={"helpfulness": turned, "harmlessness": row})
+    comparison.refresh_from_db()
+    assert comparison.disagreement == 0.5
+    judgement_submit(assignment=theirs, rankings={"helpfulness": row, "harmlessness": row})
+    comparison.refresh_from_db()
+    assert comparison.disagreement == 0.0
+    judgement_undo(assignment=theirs)
+    comparison.refresh_from_db()
+    assert (comparison.is_closed, comparison.disagreement) == (False, None)
+
+
+def test_what_a_reviewer_decided_can_no_longer_be_changed(desk, admin):
+    judgement = judgement_submit(assignment=desk, rankings=in_shown_order(desk, 1, 2))
+    Adjudication.objects.create(comparison=desk.comparison, reviewer=admin, rankings=in_shown_order(desk, 2, 1))
+    for change in (
+        lambda: judgement_submit(assignment=desk, rankings=in_shown_order(desk, 2, 1)),
+        lambda: judgement_undo(assignment=desk),
+        lambda: assignment_skip(assignment=desk, reason="expertise"),
+    ):
+        with pytest.raises(ValidationError, match="decided by a reviewer"):
+            change()
+    assert judgement_submit(assignment=desk, rankings=in_shown_order(desk, 1, 2)) == judgement
+    desk.refresh_from_db()
+    assert desk.state == State.SUBMITTED and Judgement.objects.get().is_current
+
+
+def test_a_first_answer_is_kept_even_after_the_decision(project, desk, other_annotator, admin):
+    theirs = lose_to(project, other_annotator, desk)
+    judgement_submit(assignment=theirs, rankings=in_shown_order(theirs, 1, 2))
+    Adjudication.objects.create(comparison=desk.comparison, reviewer=admin, rankings=in_shown_order(desk, 2, 1))
+    assert outcome_of(judgement_submit(assignment=desk, rankings=in_shown_order(desk, 2, 1))) == "extra"
+
+
+def test_what_became_of_a_submission_is_said(project, desk, other_annotator):
+    first = judgement_submit(assignment=desk, rankings=in_shown_order(desk, 1, 2))
+    assert outcome_of(first) == "accepted"
+    assert outcome_of(judgement_submit(assignment=desk, rankings=in_shown_order(desk, 2, 1))) == "revised"
