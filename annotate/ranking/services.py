@@ -102,7 +102,7 @@ def judgement_submit(
             _require_changeable(comparison, current, membership)
             Judgement.objects.filter(pk=current.pk).update(is_current=False)
         elif previous is not None and previous.withdrawal_id is not None:
-            raise ValidationError(_("Your work in this project was withdrawn, so this answer can no longer be changed."))
+            raise ValidationError(_("Your work here was withdrawn, so this answer can no longer be changed."))
         judgement = Judgement.objects.create(
             comparison=comparison,
             annotator=mine.annotator,
