@@ -29,6 +29,6 @@ const reachable = new ResizeObserver((entries) => {
     else target.removeAttribute("tabindex");
   }
 });
-const observe = (root) => root.querySelectorAll(".table-wrap, pre").forEach((element) => reachable.observe(element));
+const observe = (root) => root.querySelectorAll(".table-wrap, pre, .prose table").forEach((element) => reachable.observe(element));
 observe(document);
 document.addEventListener("htmx:load", (event) => observe(event.target));
