@@ -3,4 +3,5 @@
 import annotate.datasets.admin
 import annotate.generation.admin
 import annotate.projects.admin
-import annotate.ranking.admin  # noqa: F401
+import annotate.ranking.admin
+import annotate.review.admin  # noqa: F401

@@ -6,8 +6,9 @@ import annotate.datasets.api
 import annotate.generation.api
 import annotate.projects.api
 import annotate.ranking.api
+import annotate.review.api
 
 
 def register_api(router: BaseRouter) -> None:
-    for room in (annotate.projects, annotate.generation, annotate.datasets, annotate.ranking):
+    for room in (annotate.projects, annotate.generation, annotate.datasets, annotate.ranking, annotate.review):
         room.api.register_api(router)

@@ -4,11 +4,13 @@ import annotate.datasets.urls
 import annotate.generation.urls
 import annotate.projects.urls
 import annotate.ranking.urls
+import annotate.review.urls
 
 app_name = "annotate"
 urlpatterns = [
     *annotate.projects.urls.urlpatterns,
     *annotate.generation.urls.urlpatterns,
     *annotate.datasets.urls.urlpatterns,
+    *annotate.review.urls.urlpatterns,
     *annotate.ranking.urls.urlpatterns,
 ]

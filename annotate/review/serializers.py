@@ -1,0 +1,57 @@
+"""Decisions and withdrawals as JSON."""
+
+from __future__ import annotations
+
+from rest_framework import serializers
+
+from accounts.models import User
+from annotate.projects.models import Project
+from annotate.ranking.models import Comparison
+from annotate.review.models import Adjudication, Withdrawal
+
+
+class AdjudicationSerializer(serializers.ModelSerializer):
+    reviewer = serializers.CharField(source="reviewer.username", read_only=True)
+
+    class Meta:
+        model = Adjudication
+        fields = [
+            "id",
+            "comparison",
+            "reviewer",
+            "rankings",
+            "all_bad",
+            "rationale",
+            "is_current",
+            "supersedes",
+            "created_at",
+        ]
+        read_only_fields = fields
+
+
+class DecisionSerializer(serializers.Serializer):
+    """Checked in full by the service, whose complaints come back as field errors."""
+
+    comparison = serializers.PrimaryKeyRelatedField(queryset=Comparison.objects.select_related("project"))
+    rankings = serializers.DictField(
+        child=serializers.DictField(child=serializers.IntegerField()),
+        default=dict,
+        help_text="{dimension: {response id: rank}}; 1 is best, equal is a tie, absent was not placed.",
+    )
+    all_bad = serializers.ListField(child=serializers.CharField(), default=list)
+    rationale = serializers.CharField(default="", allow_blank=True)
+
+
+class WithdrawalSerializer(serializers.ModelSerializer):
+    by = serializers.CharField(source="by.username", default=None, allow_null=True, read_only=True)
+
+    class Meta:
+        model = Withdrawal
+        fields = ["id", "project", "annotator", "by", "reason", "count", "created_at", "restored_at"]
+        read_only_fields = fields
+
+
+class WithdrawSerializer(serializers.Serializer):
+    project = serializers.PrimaryKeyRelatedField(queryset=Project.objects.all())
+    annotator = serializers.PrimaryKeyRelatedField(queryset=User.objects.all())
+    reason = serializers.CharField(max_length=200, help_text="Whoever wonders later reads it.")
