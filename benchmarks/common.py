@@ -65,16 +65,20 @@ def main(name: str, cases: Callable[[bool], list[Result]]) -> None:
     parser.add_argument("--quick", action="store_true", help="fewer repetitions and smaller sizes")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here")
     options = parser.parse_args()
-    results = cases(options.quick)
+    report(name, cases(options.quick), options.json)
+
+
+def report(name: str, results: Sequence[Result], json_file: Path | None = None) -> None:
+    """Print the table; write the JSON."""
     table = Table("case", "ours", "peer", "ratio", "unit", "target", "met", title=name)
     for result in results:
         figures = [_figure(value) for value in (result.ours, result.peer, result.ratio)]
         met = {True: "yes", False: "no", None: ""}[result.met]
         table.add_row(result.case, *figures, result.unit, _figure(result.target), met)
     Console().print(table)
-    if options.json:
+    if json_file:
         content = {"machine": machine(), "results": [asdict(result) for result in results]}
-        options.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        json_file.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
 def _figure(value: float | None) -> str:

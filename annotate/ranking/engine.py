@@ -207,7 +207,9 @@ def _hand_out(annotator: User, project: Project, *, after: Assignment | None) ->
                 if room == 0:
                     break
                 for assignment in desk:
-                    if (after is None or assignment.pk != after.pk) and lease_renew(assignment, project):
+                    # Ahead of what is on screen comes only what never was: what was there before is on its way in.
+                    fits = after is None or (assignment.pk != after.pk and assignment.started_at is None)
+                    if fits and lease_renew(assignment, project):
                         _show(after, project)
                         return assignment
                 if room is not None and len(desk) >= room:

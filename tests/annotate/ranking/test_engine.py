@@ -47,6 +47,20 @@ def test_the_next_is_fetched_ahead_once_under_its_own_lease(annotator):
     assert assignment_next(annotator=annotator, project=project) == ahead
 
 
+def test_what_is_being_submitted_at_this_moment_is_not_fetched_ahead_again(annotator):
+    """The page shows the second item, and asks for the third, while the submission of the first is on its way."""
+    project = make_project(annotator)
+    for question in ("one", "two", "three"):
+        make_comparison(project, question)
+    first = assignment_next(annotator=annotator, project=project)
+    assignment_start(assignment=first)
+    second = assignment_ahead(assignment=first)
+    third = assignment_ahead(assignment=second)
+    assert third not in (first, second)
+    assert assignment_ahead(assignment=second) == third
+    assert assignment_next(annotator=annotator, project=project) == first, "unless its submission never comes"
+
+
 def test_higher_priority_comes_first_and_then_the_older(annotator):
     project = make_project(annotator)
     old, new = make_comparison(project, "old"), make_comparison(project, "new")
