@@ -1,6 +1,6 @@
 from django.urls import path
 
-from annotate.projects import views, views_imports, views_people, views_setup
+from annotate.projects import views, views_comparisons, views_imports, views_people, views_setup
 
 urlpatterns = [
     path("projects/", views.project_list, name="project-list"),
@@ -9,6 +9,8 @@ urlpatterns = [
     path("projects/<slug:slug>/", views.project_detail, name="project-detail"),
     path("projects/<slug:slug>/edit/", views_setup.project_edit, name="project-edit"),
     path("projects/<slug:slug>/guidelines/", views_setup.guidelines_history, name="guidelines-history"),
+    path("projects/<slug:slug>/comparisons/", views_comparisons.comparison_list, name="comparison-list"),
+    path("projects/<slug:slug>/comparisons/change", views_comparisons.comparisons_act, name="comparisons-act"),
     path("projects/<slug:slug>/prompts/", views.prompt_list, name="prompt-list"),
     path("projects/<slug:slug>/prompts/<int:pk>/", views.prompt_detail, name="prompt-detail"),
     path("projects/<slug:slug>/import/", views_imports.prompt_import, name="prompt-import"),

@@ -1,0 +1,213 @@
+"""Changing many comparisons at once: priority, round, overlap, closing and opening again.
+
+The work goes in batches, each its own transaction over rows locked in the order of their ids, so that annotators never
+wait for long. Between two batches the time is looked at: what is left over is said, and can be asked for again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.db.models import Count, Q, QuerySet
+from django.utils import timezone
+
+from accounts.audit import audit_record
+from accounts.models import User
+from annotate.projects.models import Project
+from annotate.projects.services import scope
+from annotate.ranking.models import Assignment, Comparison, Judgement
+from annotate.ranking.places import disagreement_keep, free_slot, seats_of, settle
+
+State = Assignment.State
+TAKING = (State.ACTIVE, State.SUBMITTED)  # those that sit on a place
+BATCH = 5000
+PATIENCE = 30.0  # seconds; a web request has a minute
+BOUNDS = {"priority": (-1000, 1000), "overlap": (1, 50), "round": (0, 30_000)}
+ACTIONS = {
+    "priority": "Set priority",
+    "overlap": "Set overlap",
+    "round": "Set round",
+    "close": "Close",
+    "reopen": "Open again",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """count: comparisons that are different now. closed, opened: of them. complete: False when time ran out."""
+
+    count: int
+    closed: int
+    opened: int
+    complete: bool
+
+
+def comparisons_change(
+    *,
+    project: Project,
+    comparisons: QuerySet[Comparison],
+    action: str,
+    value: object = None,
+    by: User | None,
+    asked: Mapping[str, Any],
+    patience: float = PATIENCE,
+) -> Changed:
+    """Do `action` to each of `comparisons`, all of `project`; those that are so already are left alone.
+
+    overlap: what has enough judgements by the new measure is closed, what is short of it again is opened, and leases
+    without a place left are given back; comparisons closed by hand stay closed. close: leases are given back, so that
+    what is submitted on them is kept as an extra judgement. reopen: only what has room for a judgement. Gold keeps its
+    overlap and stays closed. `asked` says for the audit trail which comparisons were meant.
+    Raises ValidationError, before anything is changed, if `value` makes no sense.
+    """
+    number = _checked(action, value)
+    rows = comparisons.filter(project=project)
+    if action not in ("priority", "round"):
+        rows = rows.filter(purpose=Comparison.Purpose.WORK)
+    details = {"set": action, **({"value": number} if number is not None else {}), **asked}
+    count = closed = opened = last = 0
+    began, complete = time.monotonic(), False
+    while not complete and (last == 0 or time.monotonic() - began < patience):
+        with transaction.atomic():
+            batch = list(rows.filter(pk__gt=last).order_by("pk").select_for_update(of=("self",), no_key=True)[:BATCH])
+            complete = len(batch) < BATCH
+            if last == 0 and not complete:
+                _note(project, by, "comparisons.changing", **details)
+            done = _change(batch, action, number)
+            count, closed, opened = count + done.count, closed + done.closed, opened + done.opened
+            if complete and count:
+                _note(project, by, "comparisons.changed", **details, count=count, closed=closed, opened=opened)
+        last = batch[-1].pk if batch else last
+    if not complete:
+        _note(project, by, "comparisons.changed", **details, count=count, closed=closed, opened=opened, rest="not yet")
+    return Changed(count, closed, opened, complete)
+
+
+def _checked(action: str, value: object) -> int | None:
+    if action not in ACTIONS:
+        raise ValidationError({"action": f"Choose one of: {', '.join(ACTIONS.values())}."})
+    if action not in BOUNDS:
+        return None
+    low, high = BOUNDS[action]
+    try:
+        number = int(str(value))
+    except ValueError:
+        number = low - 1
+    if not low <= number <= high:
+        raise ValidationError({"value": f"Give a whole number from {low} to {high}."})
+    return number
+
+
+def _note(project: Project, by: User | None, action: str, /, **details: Any) -> None:
+    audit_record(actor=by, action=action, subject=project, scope=scope(project), **details)
+
+
+def _change(batch: list[Comparison], action: str, number: int | None) -> Changed:
+    """Change locked comparisons."""
+    if action == "close":
+        return _close([row for row in batch if not row.is_closed])
+    if action == "reopen":
+        return _reopen([row for row in batch if row.is_closed])
+    if action == "overlap":
+        assert number is not None
+        return _overlap([row for row in batch if row.overlap != number], number)
+    ids = [row.pk for row in batch if getattr(row, action) != number]
+    return Changed(Comparison.objects.filter(pk__in=ids).update(**{action: number}), 0, 0, True)
+
+
+def _close(rows: list[Comparison]) -> Changed:
+    ids = [row.pk for row in rows]
+    _leases_end(ids)
+    Comparison.objects.filter(pk__in=ids).update(is_closed=True)
+    several = _submitted(ids)
+    for row in rows:
+        if several.get(row.pk, 0) > 1:
+            row.is_closed = True
+            disagreement_keep(row)
+    return Changed(len(ids), len(ids), 0, True)
+
+
+def _reopen(rows: list[Comparison]) -> Changed:
+    done = _submitted([row.pk for row in rows])
+    return _open([row for row in rows if done.get(row.pk, 0) < row.overlap])
+
+
+def _open(rows: list[Comparison]) -> Changed:
+    ids = [row.pk for row in rows]
+    Comparison.objects.filter(pk__in=ids).update(is_closed=False, disagreement=None)
+    return Changed(len(ids), 0, len(ids), True)
+
+
+def _overlap(rows: list[Comparison], overlap: int) -> Changed:
+    ids = [row.pk for row in rows]
+    done = _submitted(ids)
+    # One that was closed by hand was short of judgements and closed all the same.
+    by_hand = {row.pk for row in rows if row.is_closed and done.get(row.pk, 0) < row.overlap}
+    Comparison.objects.filter(pk__in=ids).update(overlap=overlap)
+    short = [row for row in rows if row.is_closed and row.pk not in by_hand and done.get(row.pk, 0) < overlap]
+    opened = _open(short).opened
+    closed = 0
+    affected = _with_seats_to_move(ids, overlap) | {
+        row.pk for row in rows if not row.is_closed and done.get(row.pk, 0) >= overlap
+    }
+    short_ids = {row.pk for row in short}
+    for row in rows:
+        if row.pk in affected:
+            was_open = not row.is_closed or row.pk in short_ids
+            row.overlap, row.is_closed = overlap, not was_open
+            closed += _reseat(row) and was_open
+    return Changed(len(ids), closed, opened, True)
+
+
+def _reseat(comparison: Comparison) -> bool:
+    """Seat the assignments of a locked comparison within its new overlap; True if it is closed now.
+
+    Judgements come before leases, and leases that are on screen before those that were fetched ahead.
+    """
+    seats = settle(comparison)
+    kept = [seat for seat in seats if seat.state == State.SUBMITTED and seat.slot is not None]
+    leases = [seat for seat in seats if seat.state == State.ACTIVE]
+    leases.sort(key=lambda seat: (seat.started_at is None, seat.started_at or timezone.now(), seat.pk))
+    room = 0 if comparison.is_closed else max(comparison.overlap - len(kept), 0)
+    surplus = leases[room:]
+    Assignment.objects.filter(pk__in=[seat.pk for seat in surplus], state=State.ACTIVE).update(
+        state=State.RELEASED, slot=None, updated_at=timezone.now()
+    )
+    seats = seats_of(comparison)
+    for seat in seats:
+        if seat.state in TAKING and seat.slot is not None and seat.slot >= comparison.overlap:
+            # Judgements beyond a lowered overlap find no other place and keep theirs: they were asked for.
+            slot = free_slot(comparison, seats)
+            if slot is not None:
+                seat.slot = slot
+                Assignment.objects.filter(pk=seat.pk).update(slot=slot)
+    return comparison.is_closed
+
+
+def _with_seats_to_move(ids: list[int], overlap: int) -> set[int]:
+    """Comparisons with somebody on a place that is gone, or with a late judgement that has found none."""
+    seats = Assignment.objects.filter(comparison__in=ids).filter(
+        Q(slot__gte=overlap, state__in=TAKING) | Q(slot=None, state=State.SUBMITTED)
+    )
+    return set(seats.order_by().values_list("comparison_id", flat=True))
+
+
+def _submitted(ids: list[int]) -> dict[int, int]:
+    """{comparison: how many have submitted}; imported judgements, which took no place, count too."""
+    seats = Assignment.objects.filter(comparison__in=ids, state=State.SUBMITTED).order_by()
+    found = dict(seats.values_list("comparison").annotate(Count("pk")))
+    imported = Judgement.objects.filter(comparison__in=ids, assignment=None, is_current=True).order_by()
+    for pk, count in imported.values_list("comparison").annotate(Count("pk")):
+        found[pk] = found.get(pk, 0) + count
+    return found
+
+
+def _leases_end(ids: list[int]) -> None:
+    Assignment.objects.filter(comparison__in=ids, state=State.ACTIVE).update(
+        state=State.RELEASED, slot=None, updated_at=timezone.now()
+    )
