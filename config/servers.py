@@ -236,6 +236,9 @@ class Postgres(Server):
             "unix_socket_directories": str(self.sockets),
             "unix_socket_permissions": "0700",
             "max_connections": "100",
+            "shared_buffers": "256MB",
+            "random_page_cost": "1.1",  # no disk that anybody has turns any more
+            "jit": "off",  # compiling a query takes longer than any of ours runs
         }
         settings = [part for key, value in options.items() for part in ("-c", f"{key}={value}")]
         return [self._program("postgres"), "-D", self.data, *settings]

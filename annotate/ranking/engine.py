@@ -12,20 +12,21 @@ allows: what is held counts, so that nothing is fetched ahead past it.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from django.contrib.postgres.expressions import ArraySubquery
-from django.db import IntegrityError, transaction
-from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Subquery
-from django.db.models.functions import Coalesce
+from django.db import IntegrityError, connection, transaction
+from django.db.models import Count, OuterRef, Q
 from django.utils import timezone
 
 from accounts.models import User
 from annotate.gold.selectors import Candidate, gold_due, gold_unseen, qualification_open
 from annotate.gold.services import membership_lock, qualification_judge
-from annotate.projects.models import Membership, Project
+from annotate.projects.models import Membership, Project, Prompt
 from annotate.ranking.models import Assignment, Comparison, ComparisonResponse, Judgement
 from annotate.ranking.places import (
     comparison_lock,
@@ -40,6 +41,7 @@ from annotate.ranking.places import (
     leases_renew,
     settle,
 )
+from annotate.ranking.questions import with_questions
 
 __all__ = [
     "Allowance",
@@ -54,7 +56,8 @@ __all__ = [
     "lease_regain",
     "leases_expire",
     "leases_renew",
-    "open_for",
+    "open_count",
+    "open_first",
     "settle",
     "today_began",
 ]
@@ -82,27 +85,60 @@ def assignment_ahead(*, assignment: Assignment) -> Assignment | None:
 # what may be handed out -----------------------------------------------------------------------------------------------
 
 
-def open_for(annotator: User, project: Project) -> QuerySet[Comparison]:
-    """Comparisons with a free place that this annotator has not had, in the order they are handed out.
+# Comparisons with a free place that the annotator has not had. One whose lease lapsed may come back to the same
+# annotator: nobody is shut out by a long lunch. In SQL, because it runs for every item of every annotator, and Django
+# takes longer to write it than PostgreSQL to answer it.
+OPEN = """
+    FROM annotate_comparison c
+    WHERE c.project_id = %(project)s AND NOT c.is_closed
+    AND NOT EXISTS (
+        SELECT FROM annotate_assignment a
+        WHERE a.comparison_id = c.id AND a.annotator_id = %(annotator)s AND a.state <> 'released')
+    AND c.overlap > (
+        SELECT count(*) FROM annotate_assignment a
+        WHERE a.comparison_id = c.id AND a.slot IS NOT NULL
+        AND (a.state = 'submitted' OR (a.state = 'active' AND a.lease_expires_at > %(now)s)))
+"""
+IN_ORDER = "ORDER BY c.priority DESC, c.id LIMIT 1"
+WITH_SHOWN = """
+    SELECT c.*, p.messages, ARRAY(
+        SELECT m.response_id FROM annotate_comparisonresponse m WHERE m.comparison_id = c.id ORDER BY m.position
+    ) AS shown
+    FROM ({found}) c JOIN annotate_prompt p ON p.id = c.prompt_id
+"""
 
-    One whose lease lapsed may come back to the same annotator: nobody is shut out by a long lunch.
-    """
-    taken = (
-        Assignment.objects.filter(comparison=OuterRef("pk"), slot__isnull=False)
-        .filter(Q(state=State.SUBMITTED) | Q(state=State.ACTIVE, lease_expires_at__gt=timezone.now()))
-        .order_by()
-        .values("comparison")
-        .annotate(count=Count("*"))
-        .values("count")
-    )
-    had = Assignment.objects.filter(comparison=OuterRef("pk"), annotator=annotator).exclude(state=State.RELEASED)
-    return (
-        Comparison.objects.filter(project=project, is_closed=False)
-        .filter(~Exists(had))
-        .alias(taken=Coalesce(Subquery(taken), 0))
-        .filter(taken__lt=F("overlap"))
-        .order_by("-priority", "id")
-    )
+
+def open_count(annotator: User, project: Project, *, most: int) -> int:
+    """How many open comparisons there are for the annotator; counting stops at `most`."""
+    sql = f"SELECT count(*) FROM (SELECT 1 {OPEN} LIMIT %(most)s) counted"  # noqa: S608  OPEN is ours
+    return _open(annotator, project, sql, most=most)[0]
+
+
+def open_first(annotator: User, project: Project) -> int | None:
+    """The id of the one that would be handed out next, whoever is being served there."""
+    row = _open(annotator, project, f"SELECT c.id {OPEN} {IN_ORDER}")
+    return row[0] if row else None
+
+
+def _open(annotator: User, project: Project, sql: str, **more: object) -> tuple[int, ...]:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, _values(annotator, project) | more)
+        return cursor.fetchone()
+
+
+def _values(annotator: User, project: Project) -> dict[str, object]:
+    return {"annotator": annotator.pk, "project": project.pk, "now": timezone.now()}
+
+
+def _open_lock(annotator: User, project: Project, *, condition: str = "", skip: bool, **more: object) -> Any:
+    """Lock the next open comparison and return it with its prompt and the ids of its responses, `shown`; or None."""
+    lock = "FOR NO KEY UPDATE OF c" + (" SKIP LOCKED" if skip else "")
+    found = WITH_SHOWN.format(found=f"SELECT c.* {OPEN} {condition} {IN_ORDER} {lock}")
+    for comparison in Comparison.objects.raw(found, _values(annotator, project) | more):
+        fields = (comparison.prompt_id, project.pk, json.loads(comparison.messages))
+        comparison.prompt = Prompt.from_db(None, ["id", "project_id", "messages"], fields)
+        return comparison
+    return None
 
 
 def is_qualifying(membership: Membership, project: Project) -> bool:
@@ -197,7 +233,7 @@ def _hand_out(annotator: User, project: Project, *, after: Assignment | None) ->
                 membership = membership_lock(project=project.pk, user=annotator.pk)
                 if membership is None or not membership.is_active or not annotator.is_active:
                     break
-                project = membership.project
+                project = with_questions(membership.project)
                 if project.is_paused:
                     break
                 qualifying = is_qualifying(membership, project)
@@ -235,7 +271,7 @@ def _hand_out(annotator: User, project: Project, *, after: Assignment | None) ->
         # Looked up in no transaction: a row that was locked and then found wanting stays locked until the end of its
         # transaction, and nobody may wait for a comparison while holding another.
         if comparison is None and busy is None:
-            busy = open_for(annotator, project).values_list("pk", flat=True).first()
+            busy = open_first(annotator, project)
             if busy is None:
                 break
         else:
@@ -245,13 +281,14 @@ def _hand_out(annotator: User, project: Project, *, after: Assignment | None) ->
 
 
 def _desk(annotator: User, project: Project, qualifying: bool) -> list[Assignment]:
-    """What is held and may be judged now, with all that a page shows of it."""
-    desk = held(annotator, project).select_related("comparison__prompt")
+    """What is held and may be judged now."""
+    desk = held(annotator, project).select_related("comparison")
     asked = [Purpose.QUALIFICATION] if qualifying else [Purpose.WORK, Purpose.GOLD]
     return [_with(a, annotator, project) for a in desk if a.comparison.purpose in asked]
 
 
 def _with(assignment: Assignment, annotator: User, project: Project) -> Assignment:
+    """With what is known already, so that nothing of it is fetched again."""
     assignment.annotator = annotator
     assignment.comparison.project = project
     return assignment
@@ -279,20 +316,14 @@ def _show(assignment: Assignment | None, project: Project) -> None:
         lease_renew(assignment, project)
 
 
-def _full(comparisons: QuerySet[Comparison]) -> QuerySet[Comparison]:
-    """With the prompt and the ids of the responses, which a page needs next."""
-    members = ComparisonResponse.objects.filter(comparison=OuterRef("pk")).order_by("position").values("response")
-    return comparisons.select_related("prompt").annotate(shown=ArraySubquery(members))
-
-
 def _first_open(annotator: User, project: Project, last: _Last, *, wait_for: int | None) -> Comparison | None:
     """Lock and return the next comparison, of another prompt than the last one if there is any; or wait for one."""
-    candidates = _full(open_for(annotator, project))
     if wait_for is not None:
-        return candidates.filter(pk=wait_for).select_for_update(of=("self",), no_key=True).first()
-    candidates = candidates.select_for_update(of=("self",), no_key=True, skip_locked=True)
-    other = None if last.prompt is None else candidates.exclude(prompt_id=last.prompt).first()
-    return other or candidates.first()
+        return _open_lock(annotator, project, condition="AND c.id = %(pk)s", skip=False, pk=wait_for)
+    other = None
+    if last.prompt is not None:
+        other = _open_lock(annotator, project, condition="AND c.prompt_id <> %(last)s", skip=True, last=last.prompt)
+    return other or _open_lock(annotator, project, skip=True)
 
 
 def _place(comparison: Comparison, annotator: User) -> _Choice | None:
@@ -308,7 +339,7 @@ def _gold(annotator: User, project: Project, last: _Last) -> _Choice | None:
     if not gold_due(annotator.pk, last.number + 1, project.gold_rate):
         return None
     unseen = [candidate for candidate in gold_unseen(annotator, project) if candidate.prompt != last.prompt]
-    if not unseen or not open_for(annotator, project).exists():
+    if not unseen or open_first(annotator, project) is None:
         return None
     return _known(unseen, annotator, Purpose.GOLD)
 
@@ -321,9 +352,12 @@ def _qualification(annotator: User, project: Project, last: _Last) -> _Choice | 
 
 def _known(candidates: Sequence[Candidate], annotator: User, purpose: str) -> _Choice | None:
     """The first candidate. Its row is locked, so that it is not retired at this moment."""
+    members = ComparisonResponse.objects.filter(comparison=OuterRef("pk")).order_by("position").values("response")
     for candidate in candidates[:1]:
         comparison = (
-            _full(Comparison.objects.filter(purpose=purpose, gold__isnull=False))
+            Comparison.objects.filter(purpose=purpose, gold__isnull=False)
+            .select_related("prompt")
+            .annotate(shown=ArraySubquery(members))
             .select_for_update(of=("self",), no_key=True)
             .filter(pk=candidate.comparison)
             .first()

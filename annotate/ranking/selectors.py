@@ -12,8 +12,9 @@ from django.shortcuts import get_object_or_404
 from accounts.models import User
 from annotate.gold.selectors import gold_expected, gold_unseen, qualification_exists, qualification_open
 from annotate.projects.models import Membership, Project
-from annotate.ranking.engine import Allowance, allowance, held, is_qualifying, open_for, today_began
+from annotate.ranking.engine import Allowance, allowance, held, is_qualifying, open_count, today_began
 from annotate.ranking.models import Assignment, Comparison, Judgement
+from annotate.ranking.questions import with_questions
 
 MANY = 1000  # queues longer than this are not counted to the end
 
@@ -80,7 +81,7 @@ def _queue(annotator: User, membership: Membership, done: dict[str, int]) -> Que
 
 def _left(annotator: User, project: Project, desk: int, limits: Allowance) -> int | None:
     """What is still to come: open comparisons with the gold between them, so that the figure gives nothing away."""
-    waiting = open_for(annotator, project).order_by()[: MANY + 1].count()
+    waiting = open_count(annotator, project, most=MANY + 1)
     if waiting > MANY:
         return limits.left if limits.left is not None and limits.left <= MANY else None
     if project.gold_rate and waiting:
@@ -125,6 +126,15 @@ def done_today(annotator: User, project: Project) -> int:
 def project_for(annotator: User, slug: str) -> Project:
     """A project the annotator belongs to; anybody else's does not exist for them."""
     return get_object_or_404(Project, slug=slug, memberships__user=annotator, memberships__is_active=True)
+
+
+def own_assignment(annotator: User, pk: int) -> Assignment:
+    """One's own assignment with all that is asked in its project; anybody else's does not exist."""
+    found = Assignment.objects.filter(annotator=annotator).select_related("comparison__project", "comparison__prompt")
+    assignment = get_object_or_404(found, pk=pk)
+    assignment.annotator = annotator
+    with_questions(assignment.comparison.project)
+    return assignment
 
 
 def own_assignments(annotator: User) -> QuerySet[Assignment]:
