@@ -1,36 +1,50 @@
-"""The ranking page's view of an assignment: letters for responses, rendered text, and what was placed before.
+"""The ranking page's view of an assignment: letters for responses, rendered text, and what was said before.
 
-Neither a generator's name nor a response's id reaches the page: ids count upwards in the order in which things were
-generated, and an attentive annotator would learn to read them.
+Neither a generator's name nor a response's id reaches the page.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from django.http import QueryDict
+from django.db.models import Subquery
+from django.templatetags.static import static
 from django.urls import reverse
 from django.utils.functional import Promise
 from django.utils.safestring import SafeString
 
 from annotate.generation.models import Response
-from annotate.projects.models import Dimension, Project
-from annotate.ranking.answer import Answer, dense
-from annotate.ranking.models import Assignment, Judgement
-from annotate.ranking.rules import answer_of
+from annotate.projects.models import Dimension, Guidelines, Project
+from annotate.ranking.answer import Answer, Asked, Rules
+from annotate.ranking.letters import to_letters
+from annotate.ranking.models import Assignment, Comparison, Judgement
+from annotate.ranking.rules import answer_of, rules_of
 from annotate.ranking.sanitise import render_markdown, render_plain
 from annotate.ranking.selectors import letters
 from annotate.ranking.services import judgement_current
-from annotate.ranking.vocabulary import PROMPT_FLAGS, RESPONSE_FLAGS, SKIP_REASONS
+from annotate.ranking.vocabulary import SKIP_REASONS, STRENGTHS
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
     role: str
     html: SafeString
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Points of one card on one scale; `name` is the form field's."""
+
+    asked: Asked
+    name: str
+    chosen: int | None
+
+    @property
+    def points(self) -> range:
+        return range(1, self.asked.points + 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,40 +58,71 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Card:
+    """A response. `source` is its text as it was written, only where it may be edited."""
+
     letter: str
     html: SafeString
-    words: int
-    choices: list[Choice]
+    source: str | None
+    ranks: list[Choice]
+    ratings: list[Row]
+    attributes: list[Row]
+
+
+@dataclass(frozen=True, slots=True)
+class GuidelinesLink:
+    number: int
+    changed: bool  # since the annotator's last judgement in the project
+
+
+@dataclass(frozen=True, slots=True)
+class Qualification:
+    place: int
+    count: int
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
     assignment: Assignment
     project: Project
+    rules: Rules
     dimensions: list[Dimension]
     turns: list[Turn]
     cards: list[Card]
     judgement: Judgement | None
     given: dict[str, Any]
+    guidelines: GuidelinesLink | None
+    qualification: Qualification | None
+
+    @property
+    def task(self) -> str:
+        return self.rules.task_for(len(self.cards))
+
+    @property
+    def keys(self) -> list[str]:
+        return [card.letter for card in self.cards]
 
     @property
     def ranks(self) -> range:
         return range(1, len(self.cards) + 1)
 
     @property
+    def points(self) -> range:
+        return range(1, self.rules.points + 1)
+
+    @property
     def all_bad(self) -> list[str]:
         return self.given["all_bad"]
 
     @property
-    def prompt_flags(self) -> list[tuple[str, str | Promise, bool]]:
-        return [(key, label, f"{key}:" in self._flagged) for key, label in PROMPT_FLAGS.items()]
+    def prompt_flags(self) -> list[tuple[str, str, bool]]:
+        return [(key, label, f"{key}:" in self._flagged) for key, label in self.rules.prompt_flags.items()]
 
     @property
-    def response_flags(self) -> list[tuple[str, str | Promise, list[tuple[str, str, bool]]]]:
+    def response_flags(self) -> list[tuple[str, str, list[tuple[str, str, bool]]]]:
         """[(key, label, [(letter, value, is set)])]"""
         return [
             (key, label, [(c.letter, f"{key}:{c.letter}", f"{key}:{c.letter}" in self._flagged) for c in self.cards])
-            for key, label in RESPONSE_FLAGS.items()
+            for key, label in self.rules.response_flags.items()
         ]
 
     @property
@@ -85,8 +130,31 @@ class Item:
         return {f"{flag['flag']}:{flag.get('response', '')}" for flag in self.given["flags"]}
 
     @property
+    def verdicts(self) -> list[tuple[Dimension, str, int]]:
+        """[(dimension, its letter, tie, bad or nothing, the strength)], for the page without JavaScript."""
+        return [(dimension, *self._verdict(dimension.key)) for dimension in self.dimensions]
+
+    def _verdict(self, dimension: str) -> tuple[str, int]:
+        if dimension in self.given["all_bad"]:
+            return "bad", 0
+        ranks = self.given["rankings"].get(dimension, {})
+        first = [letter for letter, rank in ranks.items() if rank == 1]
+        if self.task == "pairwise" and len(first) == 2:
+            return "tie", 0
+        verdict = first[0] if len(first) == 1 else ""
+        return verdict, self.given["strengths"].get(dimension, {}).get(verdict, 0)
+
+    @property
+    def strengths(self) -> Mapping[int, str | Promise]:
+        return STRENGTHS
+
+    @property
     def skip_reasons(self) -> Mapping[str, str | Promise]:
         return SKIP_REASONS
+
+    @property
+    def edit(self) -> dict[str, str] | None:
+        return self.given["edit"]
 
     @property
     def url(self) -> str:
@@ -95,19 +163,28 @@ class Item:
     @property
     def json(self) -> str:
         """What ranking.js needs to know."""
+        pk, slug = self.assignment.pk, self.project.slug
         data = {
-            "id": self.assignment.pk,
+            "id": pk,
             "url": self.url,
-            "keys": [card.letter for card in self.cards],
+            "task": self.task,
+            "keys": self.keys,
             "dimensions": [{"key": d.key, "label": d.label, "question": d.question} for d in self.dimensions],
+            "strength": self.rules.strength_asked,
+            "rationale": self.rules.rationale,
+            "edit": self.rules.edit,
+            "points": self.rules.points,
+            "attributes": [asdict(asked) for asked in self.rules.attributes],
+            "guidelines": self.guidelines.number if self.guidelines else None,
             "given": self.given,
             "revises": self.judgement.pk if self.judgement else None,
-            "draftUrl": reverse("annotate:assignment-draft", args=[self.assignment.pk]),
-            "submitUrl": reverse("annotate:assignment-submit", args=[self.assignment.pk]),
-            "skipUrl": reverse("annotate:assignment-skip", args=[self.assignment.pk]),
-            "aheadUrl": reverse("annotate:assignment-ahead", args=[self.assignment.pk]),
-            "nextUrl": reverse("annotate:next", args=[self.project.slug]),
-            "undoUrl": reverse("annotate:undo", args=[self.project.slug]),
+            "draftUrl": reverse("annotate:assignment-draft", args=[pk]),
+            "submitUrl": reverse("annotate:assignment-submit", args=[pk]),
+            "skipUrl": reverse("annotate:assignment-skip", args=[pk]),
+            "aheadUrl": reverse("annotate:assignment-ahead", args=[pk]),
+            "nextUrl": reverse("annotate:next", args=[slug]),
+            "undoUrl": reverse("annotate:undo", args=[slug]),
+            "guidelinesUrl": reverse("annotate:guidelines-text", args=[slug]),
         }
         return json.dumps(data)
 
@@ -121,19 +198,56 @@ def item_build(
     """
     comparison = assignment.comparison
     project = comparison.project
-    dimensions = list(project.dimensions.all())
+    rules = rules_of(project)
     judgement = None if texts is not None else judgement_current(assignment)
     if given is None:
         given = to_letters(assignment, assignment.draft or _judged(judgement))
     given = dict(Answer().json()) | {"seconds_active": None, "step": ""} | dict(given)
     if texts is None:
         texts = dict(Response.objects.filter(pk__in=assignment.display_order).values_list("pk", "text"))
-    cards = [
-        Card(letter, render_markdown(texts[pk]), len(texts[pk].split()), _choices(dimensions, given, letter))
-        for pk, letter in zip(assignment.display_order, letters(assignment.display_order).values(), strict=True)
+    return Item(
+        assignment=assignment,
+        project=project,
+        rules=rules,
+        dimensions=list(project.dimensions.all()),
+        turns=[Turn(turn["role"], _turn_html(turn)) for turn in comparison.prompt.messages],
+        cards=_cards(rules, ((letter, texts[pk]) for pk, letter in _in_order(assignment)), given),
+        judgement=judgement,
+        given=given,
+        guidelines=_guidelines(project, assignment),
+        qualification=_qualification(assignment),
+    )
+
+
+def page_version() -> str:
+    """The script's address. Its hashed name changes with any module, so an open page can see that it is old."""
+    return static("js/ranking.js")
+
+
+def _in_order(assignment: Assignment) -> Iterable[tuple[int, str]]:
+    return zip(assignment.display_order, letters(assignment.display_order).values(), strict=True)
+
+
+def _cards(rules: Rules, responses: Iterable[tuple[str, str]], given: Mapping[str, Any]) -> list[Card]:
+    return [
+        Card(
+            letter,
+            render_markdown(text),
+            text if rules.edit else None,
+            [
+                Choice(f"rank-{key}-{letter}", label, given["rankings"].get(key, {}).get(letter))
+                for key, label in rules.dimensions.items()
+            ],
+            _rows([asked for key, asked in rules.scales.items() if key in rules.dimensions], letter, given),
+            _rows(rules.attributes, letter, given),
+        )
+        for letter, text in responses
     ]
-    turns = [Turn(turn["role"], _turn_html(turn)) for turn in comparison.prompt.messages]
-    return Item(assignment, project, dimensions, turns, cards, judgement, given)
+
+
+def _rows(scales: Iterable[Asked], letter: str, given: Mapping[str, Any]) -> list[Row]:
+    ratings = given["ratings"]
+    return [Row(asked, f"points-{asked.key}-{letter}", ratings.get(asked.key, {}).get(letter)) for asked in scales]
 
 
 def _judged(judgement: Judgement | None) -> dict[str, Any]:
@@ -142,67 +256,37 @@ def _judged(judgement: Judgement | None) -> dict[str, Any]:
     return answer_of(judgement).json() | {"seconds_active": judgement.seconds_active}
 
 
-def _choices(dimensions: list[Dimension], given: Mapping[str, Any], letter: str) -> list[Choice]:
-    ranks = given["rankings"]
-    return [Choice(f"rank-{d.key}-{letter}", d.label, ranks.get(d.key, {}).get(letter)) for d in dimensions]
-
-
 def _turn_html(turn: Mapping[str, str]) -> SafeString:
     return render_markdown(turn["content"]) if turn["role"] == "assistant" else render_plain(turn["content"])
 
 
-# letters and ids ----------------------------------------------------------------------------------------------------
+def _guidelines(project: Project, assignment: Assignment) -> GuidelinesLink | None:
+    if not project.guidelines:
+        return None
+    last = Judgement.objects.filter(
+        annotator_id=assignment.annotator_id, comparison__project=project, guidelines__isnull=False
+    ).order_by("-id")
+    latest = (
+        Guidelines.objects.filter(project=project)
+        .order_by("-number")
+        .annotate(last=Subquery(last.values("guidelines__number")[:1]))
+        .values("number", "last")
+        .first()
+    )
+    if latest is None:
+        return None
+    return GuidelinesLink(latest["number"], latest["last"] not in (None, latest["number"]))
 
 
-def to_letters(assignment: Assignment, answer: Mapping[str, Any]) -> dict[str, Any]:
-    """An answer in response ids, spelt in the letters of the page."""
-    return _spell(answer, letters(assignment.display_order))
-
-
-def to_ids(assignment: Assignment, answer: Mapping[str, Any]) -> dict[str, Any]:
-    """An answer in letters, spelt in response ids. Unknown letters stay, for the service to refuse."""
-    return _spell(answer, {letter: pk for pk, letter in letters(assignment.display_order).items()})
-
-
-def _spell(answer: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
-    result = dict(answer)
-    for part in ("rankings", "strengths"):
-        if isinstance(answer.get(part), Mapping):
-            result[part] = {
-                dimension: {names.get(str(key), key): value for key, value in row.items()}
-                if isinstance(row, Mapping)
-                else row
-                for dimension, row in answer[part].items()
-            }
-    if isinstance(answer.get("flags"), list):
-        result["flags"] = [
-            flag | {"response": names.get(str(flag["response"]), flag["response"])}
-            if isinstance(flag, dict) and flag.get("response") is not None
-            else flag
-            for flag in answer["flags"]
-        ]
-    return result
-
-
-def form_read(form: QueryDict) -> dict[str, Any]:
-    """The answer of the page without JavaScript, in letters, as it was chosen."""
-    rankings: dict[str, dict[str, int]] = {}
-    for name, value in form.items():
-        if name.startswith("rank-") and str(value).isdigit():
-            dimension, _, letter = name.removeprefix("rank-").rpartition("-")
-            rankings.setdefault(dimension, {})[letter] = int(str(value))
-    flags = []
-    for value in form.getlist("flag"):
-        key, _, letter = str(value).partition(":")
-        flags.append({"flag": key} | ({"response": letter} if letter else {}))
-    return {
-        "rankings": rankings,
-        "all_bad": form.getlist("all_bad"),
-        "flags": flags,
-        "rationale": form.get("rationale", ""),
-    }
-
-
-def gaps_closed(given: Mapping[str, Any]) -> dict[str, Any]:
-    """A person who chose 1 and 3 meant 1 and 2."""
-    return dict(given) | {"rankings": {d: dense(ranks) for d, ranks in given["rankings"].items()}}
+def _qualification(assignment: Assignment) -> Qualification | None:
+    comparison = assignment.comparison
+    if comparison.purpose != Comparison.Purpose.QUALIFICATION:
+        return None
+    same = {"project_id": comparison.project_id, "purpose": comparison.purpose}
+    given = Assignment.objects.filter(
+        annotator_id=assignment.annotator_id,
+        comparison__project_id=comparison.project_id,
+        comparison__purpose=comparison.purpose,
+        pk__lte=assignment.pk,
+    )
+    return Qualification(given.count(), Comparison.objects.filter(**same).count())

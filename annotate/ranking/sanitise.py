@@ -1,11 +1,13 @@
 """Text of models and people, rendered for a browser. Everything that comes in here is hostile until it left.
 
 Two walls: markdown-it escapes HTML instead of passing it through, and nh3 then keeps only a short list of tags. The
-Content-Security-Policy is the third. No images: fetching one tells its server who reads what.
+Content-Security-Policy is the third. No images: fetching one tells its server who reads what. Characters that turn the
+reading order around are named instead of obeyed, so that nobody judges another text than the one that was written.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import MutableMapping, Sequence
 from functools import lru_cache
 from typing import Any
@@ -18,6 +20,8 @@ from markdown_it.renderer import RendererHTML
 from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
 
+from annotate.ranking.code import CLASSES, highlight_code
+
 LONGEST_MARKDOWN = 60_000  # characters; longer texts are shown as plain text, so that no input is slow to render
 
 TAGS = {
@@ -27,12 +31,13 @@ TAGS = {
 _CLEANER = nh3.Cleaner(
     tags=TAGS,
     attributes={"a": {"href", "title"}, "ol": {"start"}},
-    allowed_classes={"span": {"math", "image"}, "td": {"center", "right"}, "th": {"center", "right"}},
+    allowed_classes={"span": {"math", "image"} | CLASSES, "td": {"center", "right"}, "th": {"center", "right"}},
     url_schemes={"http", "https", "mailto"},
     url_relative="deny",  # a response must not lead to a page of this site and have its reader press something
     link_rel="noopener noreferrer nofollow",
     set_tag_attribute_values={"a": {"target": "_blank"}},
 )
+_OVERRIDES = re.compile("[\u202d\u202e]")
 _MATH = {"\\(": "\\)", "\\[": "\\]", "$$": "$$"}
 
 
@@ -41,23 +46,32 @@ def render_markdown(text: str) -> SafeString:
     """Safe HTML of a markdown text. Line breaks stay, formulas stay as they were typed, HTML is shown as text."""
     if len(text) > LONGEST_MARKDOWN:
         return render_plain(text)
-    return mark_safe(_CLEANER.clean(_markdown().render(text)))  # noqa: S308  nh3 is what makes it safe
+    html = _markdown().render(_overrides_named(text))
+    return mark_safe(_CLEANER.clean(html))  # noqa: S308  nh3 is what makes it safe
 
 
 def render_plain(text: str) -> SafeString:
     """The text as it was typed; for what people wrote, where `# include` is no heading."""
-    return format_html('<p class="as-typed">{}</p>', text)
+    return format_html('<p class="as-typed">{}</p>', _overrides_named(text))
+
+
+def _overrides_named(text: str) -> str:
+    return _OVERRIDES.sub(lambda found: f"[U+{ord(found[0]):04X}]", text)
 
 
 @lru_cache(maxsize=1)
 def _markdown() -> MarkdownIt:
-    markdown = MarkdownIt("commonmark", {"html": False, "breaks": True, "maxNesting": 20})
+    markdown = MarkdownIt("commonmark", {"html": False, "breaks": True, "maxNesting": 20, "highlight": _highlight})
     markdown.enable(["table", "strikethrough"])
     markdown.inline.ruler.before("escape", "math", _math)
     markdown.add_render_rule("math", _render_math)
     markdown.add_render_rule("image", _render_image)
     markdown.core.ruler.push("below_the_page", _lower_headings)
     return markdown
+
+
+def _highlight(code: str, language: str, attributes: str) -> str:
+    return highlight_code(code, language)
 
 
 def _math(state: StateInline, silent: bool) -> bool:

@@ -10,8 +10,8 @@ urlpatterns = [
     path("annotate/assignments/<int:pk>/submit", views.submit, name="assignment-submit"),
     path("annotate/assignments/<int:pk>/skip", views.skip, name="assignment-skip"),
     path("annotate/assignments/<int:pk>/ahead", views.ahead, name="assignment-ahead"),
-    path("annotate/comparisons/<int:pk>/", views.comparison, name="comparison"),
     path("annotate/<slug:slug>/guidelines/", views_home.guidelines, name="guidelines"),
+    path("annotate/<slug:slug>/guidelines/text", views.guidelines_text, name="guidelines-text"),
     path("annotate/<slug:slug>/next", views.next_assignment, name="next"),
     path("annotate/<slug:slug>/undo", views.undo, name="undo"),
 ]

@@ -10,20 +10,22 @@ from typing import Any
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import ValidationError
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.template.loader import render_to_string
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from accounts.permissions import admin_required
 from annotate.ranking import selectors
 from annotate.ranking.answer import Answer
 from annotate.ranking.engine import assignment_ahead, assignment_next
+from annotate.ranking.feedback import Feedback, feedback_of
+from annotate.ranking.form import form_read, gaps_closed
+from annotate.ranking.letters import to_ids
 from annotate.ranking.models import Assignment, Comparison, Judgement
-from annotate.ranking.page import form_read, gaps_closed, item_build, to_ids
-from annotate.ranking.sanitise import render_markdown, render_plain
+from annotate.ranking.page import item_build, page_version
+from annotate.ranking.sanitise import render_markdown
 from annotate.ranking.services import (
     assignment_skip,
     assignment_start,
@@ -68,12 +70,12 @@ def undo(request: HttpRequest, slug: str) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 def assignment(request: HttpRequest, pk: int) -> HttpResponse:
     """The ranking page; its form works without JavaScript."""
-    mine = get_object_or_404(selectors.own_assignments(request.user), pk=pk)
+    mine = selectors.own_assignment(request.user, pk)
     if request.method == "GET":
         assignment_start(assignment=mine)
         return _ranking_page(request, mine)
     action = request.POST.get("action", "submit")
-    given = form_read(request.POST)
+    given = form_read(request.POST, list(selectors.letters(mine.display_order).values()))
     try:
         if action == "skip":
             assignment_skip(assignment=mine, reason=request.POST.get("reason", ""), note=request.POST.get("note", ""))
@@ -81,10 +83,14 @@ def assignment(request: HttpRequest, pk: int) -> HttpResponse:
             draft_save(assignment=mine, draft=to_ids(mine, given))
             messages.success(request, _("Saved."))
             return redirect("annotate:assignment", mine.pk)
+        elif action.startswith("edit-"):
+            return _ranking_page(request, mine, given=_edit_begun(mine, given, action.removeprefix("edit-")))
         else:
             judgement = judgement_submit(assignment=mine, **to_ids(mine, gaps_closed(given)))
             if _outcome(judgement, mine) == "extra":
                 messages.info(request, outcome_text("extra"))
+            if feedback := feedback_of(judgement, mine.comparison):
+                messages.info(request, feedback_text(feedback))
     except ValidationError as error:
         return _ranking_page(request, mine, given=given, errors=error.messages)
     return redirect("annotate:next", mine.comparison.project.slug)
@@ -93,42 +99,24 @@ def assignment(request: HttpRequest, pk: int) -> HttpResponse:
 def _ranking_page(
     request: HttpRequest, mine: Assignment, *, given: dict[str, Any] | None = None, errors: list[str] | None = None
 ) -> HttpResponse:
-    item = item_build(mine, given=given)
-    context = {"item": item, "errors": errors or [], "strings": json.dumps(page_strings()), "user_key": request.user.pk}
+    context = {
+        "item": item_build(mine, given=given),
+        "errors": errors or [],
+        "strings": json.dumps(page_strings()),
+        "user_key": request.user.pk,
+        "version": page_version(),
+    }
     return render(request, "annotate/ranking/rank.html", context, status=400 if errors else 200)
 
 
-@never_cache
-@admin_required
-@require_GET
-def comparison(request: HttpRequest, pk: int) -> HttpResponse:
-    """Who ranked what; read only, for admins."""
-    found = get_object_or_404(Comparison.objects.select_related("project", "prompt"), pk=pk)
-    members = list(found.members.select_related("response__generator").order_by("position"))
-    judgements = list(selectors.comparison_judgements(found))
-    names = {str(member.response_id): str(member.position + 1) for member in members}
-    dimensions = list(found.project.dimensions.all())
-    rows = [
-        {
-            "judgement": judgement,
-            "standings": [selectors.standing(judgement.rankings.get(d.key, {}), names) for d in dimensions],
-            "all_bad": [d.label for d in dimensions if d.key in judgement.all_bad],
-            "seen": [names.get(str(response), "?") for response in judgement.display_order],
-            "flags": [(flag["flag"], names.get(str(flag.get("response")), "")) for flag in judgement.flags],
-        }
-        for judgement in judgements
-    ]
-    context = {
-        "comparison": found,
-        "turns": [(turn["role"], render_plain(turn["content"])) for turn in found.prompt.messages],
-        "members": [
-            (member.position + 1, member.response, render_markdown(member.response.text)) for member in members
-        ],
-        "dimensions": dimensions,
-        "rows": rows,
-        "assignments": found.assignments.select_related("annotator").order_by("id"),
-    }
-    return render(request, "annotate/ranking/comparison.html", context)
+def _edit_begun(mine: Assignment, given: dict[str, Any], letter: str) -> dict[str, Any]:
+    """Without JavaScript: what was chosen so far, with the text of one response to be edited."""
+    response = next((pk for pk, name in selectors.letters(mine.display_order).items() if name == letter), None)
+    if response is None:
+        raise Http404
+    if (given["edit"] or {}).get("response") != letter:
+        given["edit"] = {"response": letter, "text": mine.comparison.responses.get(pk=response).text}
+    return given
 
 
 # what ranking.js calls ------------------------------------------------------------------------------------------------
@@ -143,7 +131,7 @@ def json_endpoint(view: Callable[..., HttpResponse]) -> Callable[..., HttpRespon
             return JsonResponse({"message": _("You are signed out.")}, status=401)
         if len(request.body) > LARGEST_BODY:
             return JsonResponse({"message": _("That is too much text.")}, status=413)
-        mine = get_object_or_404(selectors.own_assignments(request.user), pk=pk)
+        mine = selectors.own_assignment(request.user, pk)
         try:
             data = json.loads(request.body or b"{}")
             if not isinstance(data, dict):
@@ -169,7 +157,12 @@ def submit(request: HttpRequest, mine: Assignment, data: dict[str, Any]) -> Http
     fields = (*Answer.__slots__, "seconds_active")
     judgement = judgement_submit(assignment=mine, **{name: given.get(name) for name in fields})
     outcome = _outcome(judgement, mine)
-    return JsonResponse({"judgement": judgement.pk, "outcome": outcome, "message": outcome_text(outcome)})
+    reply = {"judgement": judgement.pk, "outcome": outcome, "message": outcome_text(outcome)}
+    if feedback := feedback_of(judgement, mine.comparison):
+        html = render_to_string("annotate/ranking/_feedback.html", {"feedback": feedback})
+        short = _("Last answer: %(share)s") % {"share": f"{100 * feedback.score:.0f} %"}
+        reply["feedback"] = {"message": feedback_text(feedback), "short": short, "html": html}
+    return JsonResponse(reply)
 
 
 @json_endpoint
@@ -181,18 +174,29 @@ def skip(request: HttpRequest, mine: Assignment, data: dict[str, Any]) -> HttpRe
 @json_endpoint
 def ahead(request: HttpRequest, mine: Assignment, data: dict[str, Any]) -> HttpResponse:
     """The next item as HTML, under its own lease. That it is asked for means that `mine` is on screen."""
-    assignment_start(assignment=mine)
     following = assignment_ahead(assignment=mine)
     if following is None:
         return HttpResponse(status=204)
-    item = item_build(selectors.own_assignments(request.user).get(pk=following.pk))
+    item = item_build(following)
     html = render_to_string("annotate/ranking/_item.html", {"item": item}, request=request)
-    return JsonResponse({"id": following.pk, "url": item.url, "html": html})
+    return JsonResponse({"id": following.pk, "url": item.url, "html": html, "version": page_version()})
+
+
+@never_cache
+@require_GET
+def guidelines_text(request: HttpRequest, slug: str) -> HttpResponse:
+    """The current guidelines, to be read beside the work."""
+    if not request.user.is_authenticated:
+        return JsonResponse({"message": _("You are signed out.")}, status=401)
+    project = selectors.project_for(request.user, slug)
+    latest = project.guideline_versions.first()
+    return JsonResponse({"number": latest.number if latest else 0, "html": render_markdown(project.guidelines)})
 
 
 def _outcome(judgement: Judgement, assignment: Assignment) -> str:
-    taken = Assignment.objects.only("slot").get(pk=assignment.pk).slot
-    if taken is None:
+    """Gold takes no place of anybody, so only work can come too late for one."""
+    is_work = assignment.comparison.purpose == Comparison.Purpose.WORK
+    if is_work and Assignment.objects.only("slot").get(pk=assignment.pk).slot is None:
         return "extra"
     return "revised" if judgement.supersedes_id else "accepted"
 
@@ -205,3 +209,9 @@ def outcome_text(outcome: str) -> str:
             "Your lease had run out and others have judged this one, so your answer is kept as an extra judgement."
         ),
     }[outcome]
+
+
+def feedback_text(feedback: Feedback) -> str:
+    return _("The last one had a known answer: %(share)s of its pairs are ordered as there.") % {
+        "share": f"{100 * feedback.score:.0f} %"
+    }

@@ -3,7 +3,10 @@
 import { Clock } from "./ranking/clock.js";
 import { Desk } from "./ranking/desk.js";
 import { enableDragging } from "./ranking/drag.js";
-import { actionOf } from "./ranking/keys.js";
+import { Feedback } from "./ranking/feedback.js";
+import { Guidelines } from "./ranking/guidelines.js";
+import { actionOf, mayRepeat } from "./ranking/keys.js";
+import { Pair } from "./ranking/pair.js";
 import { post, Store } from "./ranking/store.js";
 
 const root = document.querySelector("#desk");
@@ -13,15 +16,20 @@ const text = (name, values = {}) => strings[name].replace(/\{(\w+)\}/g, (_, word
 const announce = (sentence) => { announcer.textContent = sentence; };
 
 let desk = null;
-let ahead = null; // a promise of {id, url, html}, or of null when nothing is left
+let ahead = null; // a promise of {id, url, html, version}, or of null when nothing is left
 let state = [];
 let waiting = false; // sent off, and nothing to show instead yet
+
+const pair = new Pair(document.querySelector("#pair"), { text });
+const guidelines = new Guidelines(document.querySelector("#guidelines"), { text });
+const feedback = new Feedback(document.querySelector("#feedback"), { root, announce });
 
 const store = new Store({
   user: root.dataset.user,
   onState: showState,
   onDelivered(entry, data) {
     if (["extra", "revised"].includes(data.outcome)) desk.hint(data.message);
+    feedback.take(data.feedback);
     if (entry.id === desk.item.id && !waiting) location.assign(desk.item.nextUrl);
   },
   onRefused(entry, message) {
@@ -42,9 +50,11 @@ function showState(kind, details = {}) {
 }
 
 function open(form) {
-  desk = new Desk(form, { store, text, announce, onSubmit: submit, onSkip: skip, onUndo: undo });
+  pair.close();
+  desk = new Desk(form, { store, text, announce, onSubmit: submit, onSkip: skip, onUndo: undo, onPair: (it) => pair.open(it) });
   waiting = false;
   ahead = fetchAhead(desk.item);
+  feedback.show();
 }
 
 async function fetchAhead(item) {
@@ -56,6 +66,7 @@ async function fetchAhead(item) {
 }
 
 function submit({ item, answer }) {
+  pair.close();
   return leave({ id: item.id, url: item.submitUrl, body: answer.json({ final: true }), at: Date.now() });
 }
 
@@ -70,9 +81,8 @@ async function leave(entry) {
   const revised = desk.item.revises !== null;
   const delivered = store.deliver(entry);
   const next = revised ? null : await ahead;
-  if (next && next.id !== entry.id) {
-    show(next);
-  } else if (!(await delivered)) {
+  if (next && next.id !== entry.id && next.version === root.dataset.version && show(next)) return;
+  if (!(await delivered)) {
     waiting = false; // once it gets through, `onDelivered` goes on
     desk.hint(text("waiting", { count: store.outbox.length }), true);
   } else if (waiting) {
@@ -80,17 +90,21 @@ async function leave(entry) {
   }
 }
 
+// False if the item needs another page around it, which the server has to make.
 function show({ url, html }) {
   const template = document.createElement("template");
   template.innerHTML = html; // made and sanitised by our own server
+  const form = template.content.querySelector("form.item");
+  if (JSON.parse(form.dataset.item).task !== desk.item.task) return false;
   const scrolled = window.scrollY > 0; // then the site's bar is out of sight, and stays there
   root.replaceChildren(template.content);
   history.pushState({}, "", url);
   window.scrollTo({ top: scrolled ? root.offsetTop : 0, behavior: "instant" });
-  open(root.querySelector("form.item"));
+  open(form);
   showState(...state);
   root.querySelector("[data-title]").focus({ preventScroll: true });
   announce(text("newItem", { count: desk.item.keys.length }));
+  return true;
 }
 
 async function undo(item) {
@@ -99,16 +113,28 @@ async function undo(item) {
   location.assign(item.undoUrl);
 }
 
+// What belongs to the page rather than to the item.
+function act(name) {
+  if (name === "keys") document.querySelector("#keys").showModal();
+  else if (name === "guidelines") return guidelines.open(desk.item, root);
+  else if (name === "feedback") feedback.open();
+  else return undefined;
+  return true;
+}
+
 document.addEventListener("keydown", (event) => {
   if (document.querySelector("dialog[open]")) return;
-  const action = actionOf(event);
+  const action = actionOf(event, desk.item.task);
   if (!action) return;
-  if (action.name === "keys") document.querySelector("#keys").showModal();
-  else if (desk.act(action) === false) return; // the browser's own meaning of the key
+  if (!event.repeat || mayRepeat(action)) {
+    if ((act(action.name) ?? desk.act(action)) === false) return; // the browser's own meaning of the key
+  }
   event.preventDefault();
 });
 root.addEventListener("click", (event) => {
-  if (event.target.closest("[data-act=keys]")) document.querySelector("#keys").showModal();
+  const name = event.target.closest("[data-act]")?.dataset.act;
+  if (event.ctrlKey || event.metaKey || event.shiftKey || !act(name)) return;
+  event.preventDefault();
 });
 window.addEventListener("popstate", () => location.reload());
 enableDragging(root, { onDrop: (key, place) => desk.drop(key, place) });

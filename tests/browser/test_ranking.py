@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from importlib import import_module
 
 import pytest
 from django.conf import settings
@@ -122,7 +123,7 @@ def test_arrows_strength_flags_and_notes(page, sit_down, project):
     expect(page.locator(".card.is-current")).to_have_attribute("data-key", "B")
     press(page, "f")
     page.get_by_label("B: Refuses to answer").check()
-    page.get_by_label("Why this order?").fill("A says more. 1 2 3 x s")
+    page.get_by_label("Why this answer?").fill("A says more. 1 2 3 x s")
     page.get_by_role("button", name="Done").click()
     press(page, "Enter", "Enter", "1", "1", "Enter", "Enter")
     (judgement,) = wait_for_judgements(page, 1)
@@ -300,9 +301,8 @@ def test_a_draft_kept_offline_is_there_after_the_page_is_loaded_again(page, cont
 def test_signed_out_in_another_tab_is_said_and_nothing_is_lost(page, sit_down, project):
     make_comparison(project)
     sit_down()
-    from django.contrib.sessions.models import Session
-
-    Session.objects.all().delete()
+    session = next(cookie for cookie in page.context.cookies() if cookie["name"] == settings.SESSION_COOKIE_NAME)
+    import_module(settings.SESSION_ENGINE).SessionStore(session["value"]).delete()
     press(page, "1")
     expect(page.locator("[data-saved]")).to_contain_text("Not saved: you are signed out")
 

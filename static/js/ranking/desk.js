@@ -1,33 +1,48 @@
 // One item on the desk: what keys, buttons and drags do to its answer.
 
 import { Answer } from "./answer.js";
-import * as order from "./order.js";
+import { Editor } from "./editor.js";
+import { mark, twins, unmark } from "./marks.js";
+import { Scales } from "./scales.js";
+import { Best } from "./tasks/best.js";
+import { Pairwise } from "./tasks/pairwise.js";
+import { Ranking } from "./tasks/ranking.js";
+import { Rating } from "./tasks/rating.js";
 import { View } from "./view.js";
 
-export class Desk {
-  #warned = null; // the dimension whose left-out responses were pointed out
-  #hintTimer = 0;
+const TASKS = { ranking: Ranking, pairwise: Pairwise, best: Best, rating: Rating };
 
-  constructor(form, { store, text, announce, onSubmit, onSkip, onUndo }) {
+export class Desk {
+  warned = null; // the dimension whose left-out responses were pointed out
+  #hintTimer = 0;
+  #finishing = false; // submitted but for the rationale
+
+  constructor(form, { store, text, announce, onSubmit, onSkip, onUndo, onPair }) {
     this.form = form;
     this.item = JSON.parse(form.dataset.item);
     this.store = store;
     this.text = text;
     this.announce = announce;
-    Object.assign(this, { onSubmit, onSkip, onUndo });
+    Object.assign(this, { onSubmit, onSkip, onUndo, onPair });
     const kept = store.kept(this.item);
     this.answer = new Answer(this.item, kept ?? this.item.given);
+    this.task = new TASKS[this.item.task](this);
     this.view = new View(form, this.item, text);
-    this.current = this.answer.unplaced()[0] ?? this.item.keys[0];
+    this.scales = new Scales(this);
+    this.editor = this.item.edit ? new Editor(this) : null;
+    this.current = this.task.first();
     this.#listen();
     this.#fillForm();
     this.draw();
     new ResizeObserver(() => this.view.measure()).observe(form.querySelector("[data-prompt]"));
     if (kept) store.draft(this.item, this.answer.json());
+    unmark();
+    this.marked = null; // the two whose differences are marked
+    (window.requestIdleCallback ?? setTimeout)(() => this.#compareAll());
   }
 
   draw() {
-    this.view.draw(this.answer);
+    this.view.draw(this.answer, this.task);
     this.view.mark(this.current);
   }
 
@@ -39,48 +54,25 @@ export class Desk {
 
   // keys -----------------------------------------------------------------------------------------------------------
 
+  // False: nothing happened, so the key keeps the browser's own meaning.
   act(action) {
+    const done = this.task.act(action);
+    if (done !== undefined) return done;
     switch (action.name) {
-      case "place": return this.place(this.current, action.rank);
-      case "tie": return this.rank(this.current, (ranks) => order.join(ranks, this.current, action.rank), action.rank);
-      case "tieUp": return this.rank(this.current, (ranks) => order.tieUp(ranks, this.current));
-      case "remove": return this.remove(this.current);
       case "move": return this.move(action.to);
-      case "strength": return this.strength(action.by);
       case "allBad": return this.allBad();
+      case "attributes": return this.scales.toggle();
+      case "attribute": return this.scales.rate(action.points);
       case "flags": return this.open("flags");
+      case "edit": return this.editor ? this.editor.open() : false;
+      case "pair": return this.onPair(this);
+      case "diff": return this.toggleDiff();
       case "skip": return this.open("skip");
-      case "undo": return this.onUndo(this.item);
+      case "undo": return this.task.undo() || this.onUndo(this.item);
       case "fold": return this.fold();
       case "enter": return this.enter();
       default: return undefined;
     }
-  }
-
-  place(key, rank) {
-    return this.rank(key, (ranks) => order.place(ranks, key, rank, this.item.keys.length), rank);
-  }
-
-  // Change the ranking of `key`, then go on to the next response that is not placed.
-  rank(key, change, rank = 1, { scroll = true } = {}) {
-    if (rank > this.item.keys.length) return;
-    this.placed = key;
-    this.answer.current = change(this.answer.current);
-    this.#warned = null;
-    const left = this.answer.unplaced();
-    const after = left.find((other) => other > key) ?? left[0] ?? key;
-    this.focus(after, { scroll });
-    this.changed();
-    const said = this.text("placed", { key, place: this.view.status(key, this.answer.current) });
-    this.announce(left.length ? said : `${said} ${this.text("allPlaced")}`);
-  }
-
-  remove(key) {
-    if (!(key in this.answer.current)) return;
-    this.answer.current = order.without(this.answer.current, key);
-    this.focus(key, { scroll: false });
-    this.changed();
-    this.announce(this.text("removed", { key }));
   }
 
   // Up and down scroll the page as usual where there is no response above or below.
@@ -103,23 +95,6 @@ export class Desk {
     card.focus({ preventScroll: true });
   }
 
-  // The step that is meant: below the focused response, or, once focus has gone on, the one at what was placed last.
-  #stepMeant() {
-    const ranks = this.answer.current;
-    if (this.current in ranks && this.answer.neighbours(ranks[this.current])) return ranks[this.current];
-    if (this.current in ranks && this.current !== this.placed) return undefined;
-    const last = ranks[this.placed];
-    if (this.answer.neighbours(last)) return last;
-    return Math.max(...Object.values(ranks).filter((rank) => rank < last));
-  }
-
-  strength(by, rank = this.#stepMeant()) {
-    if (!this.answer.neighbours(rank)) return this.hint(this.text("noStrength", { key: this.current }));
-    this.answer.setStrengthBelow(rank, this.answer.strengthBelow(rank) + by);
-    this.changed();
-    return this.announce(`${rank}: ${this.text(`strength${this.answer.strengthBelow(rank)}`)}`);
-  }
-
   allBad() {
     this.announce(this.text(this.answer.toggleAllBad() ? "allBadOn" : "allBadOff"));
     this.changed();
@@ -127,27 +102,37 @@ export class Desk {
 
   // Enter: this question, then the next, then submit. A question that is not answered stops it.
   enter() {
-    const { answer, item } = this;
-    if (!answer.isComplete()) return this.hint(this.text("tooFew", { label: this.#label(answer.step) }), true);
-    const left = answer.unplaced();
-    if (left.length && !answer.allBad.has(answer.step) && this.#warned !== answer.step) {
-      this.#warned = answer.step;
+    const { answer } = this;
+    if (!answer.isComplete()) return this.hint(this.task.incomplete(), true);
+    const left = this.task.leftOut();
+    if (left.length && this.warned !== answer.step) {
+      this.warned = answer.step;
       return this.hint(this.text("leftOut", { keys: left.join(", ") }), true);
     }
+    return this.goOn();
+  }
+
+  goOn() {
+    const { answer, item } = this;
     const at = item.dimensions.findIndex((d) => d.key === answer.step);
     const following = item.dimensions[at + 1] ?? item.dimensions.find((d) => !answer.isComplete(d.key));
     if (following) return this.goTo(following.key);
-    return this.onSubmit(this);
+    return this.#finish();
   }
 
-  #label(key) { return this.item.dimensions.find((d) => d.key === key).label; }
+  #finish() {
+    this.#finishing = this.item.rationale === "required" && !this.answer.rationale.trim();
+    if (!this.#finishing) return this.onSubmit(this);
+    this.open("flags");
+    this.form.querySelector("[name=rationale]").focus();
+    return this.announce(this.text("whyNeeded"));
+  }
 
   goTo(step, { focus = true } = {}) {
     this.answer.step = step;
-    this.#warned = null;
-    const first = this.answer.unplaced()[0] ?? this.item.keys[0];
+    this.warned = null;
     this.changed();
-    this.focus(first, { scroll: focus });
+    this.focus(this.task.first(), { scroll: focus });
     const { label, question } = this.item.dimensions.find((d) => d.key === step);
     this.announce(this.text("question", { label, question }));
   }
@@ -174,6 +159,36 @@ export class Desk {
     hint.textContent = sentence;
     hint.classList.toggle("is-alarm", alarm);
     if (sentence) this.#hintTimer = setTimeout(() => { hint.hidden = true; }, 8000);
+  }
+
+  // differences ----------------------------------------------------------------------------------------------------
+
+  #compareAll() {
+    this.alike = twins(this.view.cards.map((card) => card.querySelector("[data-response]")));
+    this.view.showTwins(this.alike.map((twin) => (twin?.isAlike ? this.item.keys[twin.index] : null)));
+  }
+
+  // The response that `key` is most like.
+  twin(key) {
+    const { keys } = this.item;
+    if (!this.alike) this.#compareAll();
+    return keys[this.alike[keys.indexOf(key)].index];
+  }
+
+  // The focused response and the one it is most like; another press takes the marks away.
+  toggleDiff() {
+    const button = this.form.querySelector("[data-act=diff]");
+    button.setAttribute("aria-pressed", !this.marked);
+    if (this.marked) {
+      unmark();
+      this.marked = null;
+      return this.hint(this.text("unmarked"));
+    }
+    this.marked = [this.current, this.twin(this.current)].sort();
+    const [one, other] = this.marked.map((key) => this.view.card(key).querySelector("[data-response]"));
+    const [inOne, inOther] = mark(one, other);
+    const [a, b] = this.marked;
+    return this.hint(this.text(inOne + inOther ? "marked" : "same", { a, b, inOne, inOther }));
   }
 
   // dialogs --------------------------------------------------------------------------------------------------------
@@ -205,14 +220,7 @@ export class Desk {
       if (event.submitter?.closest("[data-dialog=skip]") || this.dialog("skip").open) this.skip();
       else this.enter();
     });
-    this.form.addEventListener("input", (event) => {
-      if (event.target.name === "rationale") this.answer.rationale = event.target.value;
-      else if (event.target.name === "flag") {
-        if (event.target.checked) this.answer.flags.add(event.target.value);
-        else this.answer.flags.delete(event.target.value);
-      } else return;
-      this.changed();
-    });
+    this.form.addEventListener("input", (event) => this.#input(event.target));
     this.dialog("skip").addEventListener("keydown", (event) => {
       const reason = !event.target.matches("[name=note]") && this.form.querySelectorAll("[name=reason]")[event.key - 1];
       if (reason) { reason.checked = true; reason.focus(); }
@@ -220,6 +228,24 @@ export class Desk {
       event.preventDefault();
       this.skip();
     });
+    this.dialog("flags").addEventListener("keydown", (event) => {
+      if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) this.dialog("flags").close();
+    });
+    this.dialog("flags").addEventListener("close", () => {
+      const go = this.#finishing && this.answer.rationale.trim();
+      this.#finishing = false;
+      if (go) this.#finish();
+    });
+  }
+
+  #input(field) {
+    if (field.name === "rationale") this.answer.rationale = field.value;
+    else if (field.name === "flag") {
+      if (field.checked) this.answer.flags.add(field.value);
+      else this.answer.flags.delete(field.value);
+    } else if (field.closest("[data-attribute]")) return this.scales.chosen(field);
+    else return undefined;
+    return this.changed();
   }
 
   #click(event) {
@@ -228,39 +254,24 @@ export class Desk {
     if (key && !button) { this.current = key; this.view.mark(key); return; }
     if (!button) return;
     const data = button.dataset;
-    if (data.rank) this.#clickRank(key, Number(data.rank), event.shiftKey);
-    else if ("tie" in data) this.rank(key, (ranks) => order.tieUp(ranks, key), 1, { scroll: false });
-    else if (data.chip) this.focus(data.chip);
-    else if (data.above) this.#cycleStrength(Number(data.above));
+    if (this.task.click(data, key, event)) return;
+    if (data.chip) this.focus(data.chip);
     else if (data.step) this.goTo(data.step, { focus: false });
     else if (data.act) this.act({ name: data.act });
     else if ("fold" in data) this.fold();
     else if ("close" in data) button.closest("dialog").close();
   }
 
-  // A second press on the same number takes the response off again.
-  #clickRank(key, rank, tie) {
-    if (this.answer.current[key] === rank && !tie) return this.remove(key);
-    const change = tie
-      ? (ranks) => order.join(ranks, key, rank)
-      : (ranks) => order.place(ranks, key, rank, this.item.keys.length);
-    return this.rank(key, change, rank, { scroll: false });
-  }
+  drop(key, target) { this.task.drop(key, target); }
 
-  #cycleStrength(rank) {
-    const strength = this.answer.strengthBelow(rank);
-    this.strength(strength === 3 ? -3 : 1, rank);
-  }
-
-  drop(key, { lane, gap }) {
-    if (lane === "0") return this.remove(key);
-    if (lane) return this.rank(key, (ranks) => order.join(ranks, key, Number(lane)), Number(lane), { scroll: false });
-    return this.rank(key, (ranks) => order.insert(ranks, key, Number(gap)), 1, { scroll: false });
-  }
-
+  // What the project does not ask any more has no box, and is forgotten.
   #fillForm() {
-    for (const box of this.form.querySelectorAll("[name=flag]")) box.checked = this.answer.flags.has(box.value);
-    this.form.querySelector("[name=rationale]").value = this.answer.rationale;
+    const boxes = [...this.form.querySelectorAll("[name=flag]")];
+    for (const box of boxes) box.checked = this.answer.flags.has(box.value);
+    this.answer.flags = new Set(boxes.filter((box) => box.checked).map((box) => box.value));
+    const rationale = this.form.querySelector("[name=rationale]");
+    if (rationale) rationale.value = this.answer.rationale;
+    this.scales.fill();
     let folded = "";
     try { folded = localStorage.getItem("plumbline:folded"); } catch { /* only a convenience */ }
     this.setFolded(Boolean(folded));

@@ -63,3 +63,23 @@ export function tieUp(ranks, key) {
   if (!above.length) return ranks;
   return join(ranks, key, ranks[above.at(-1)[0]]);
 }
+
+// `better` directly above `worse`, unless it is above already. What is not placed comes in beside the other one; if
+// neither is, both come in at the end.
+export function above(ranks, better, worse) {
+  if (ranks[better] < ranks[worse]) return ranks;
+  if (!(worse in ranks)) {
+    const first = better in ranks ? dense(ranks) : { ...dense(ranks), [better]: groups(ranks).length + 1 };
+    return insert(first, worse, first[better] + 1);
+  }
+  const rest = dense(without(ranks, better));
+  return insert(rest, better, rest[worse]);
+}
+
+// Two in one place: the one that is not placed joins the other; if both are, the second joins the first.
+export function beside(ranks, one, other) {
+  if (one in ranks) return join(ranks, other, ranks[one]);
+  if (other in ranks) return join(ranks, one, ranks[other]);
+  const last = groups(ranks).length + 1;
+  return { ...dense(ranks), [one]: last, [other]: last };
+}

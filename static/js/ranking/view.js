@@ -1,25 +1,23 @@
 // Draws an answer onto the item's HTML. The server made all elements; nothing here is created, so nothing jumps.
 
+import { press, set } from "./tasks/task.js";
+
 export class View {
   constructor(form, item, text) {
     this.form = form;
     this.item = item;
     this.text = text;
-    const all = (selector) => [...form.querySelectorAll(selector)];
-    this.cards = all(".card");
-    this.lanes = all("[data-lane]");
-    this.strengths = all("[data-above]");
-    this.steps = all("[data-step]");
+    this.all = (selector) => [...form.querySelectorAll(selector)];
     this.one = (selector) => form.querySelector(selector);
+    this.cards = this.all(".card");
+    this.steps = this.all("[data-step]");
   }
 
   card(key) { return this.cards.find((card) => card.dataset.key === key); }
 
-  draw(answer) {
-    const ranks = answer.current;
-    for (const card of this.cards) this.#drawCard(card, ranks);
-    for (const lane of this.lanes) this.#drawLane(lane, ranks);
-    for (const button of this.strengths) this.#drawStrength(button, answer);
+  draw(answer, task) {
+    task.draw(this);
+    for (const card of this.cards) set(card.querySelector("[data-status]"), task.status(card.dataset.key));
     for (const step of this.steps) {
       step.toggleAttribute("aria-current", false);
       if (step.dataset.step === answer.step) step.setAttribute("aria-current", "step");
@@ -27,7 +25,9 @@ export class View {
     }
     const dimension = this.item.dimensions.find((d) => d.key === answer.step);
     set(this.one("[data-question]"), dimension.question || dimension.label);
-    this.one("[data-act=allBad]").setAttribute("aria-pressed", answer.allBad.has(answer.step));
+    const [bad, edit] = [this.one("[data-act=allBad]"), this.one("[data-act=edit]")];
+    if (bad) press(bad, answer.allBad.has(answer.step));
+    if (edit) press(edit, answer.edit !== null);
     set(this.one("[data-flag-count]"), answer.flags.size ? ` ${answer.flags.size}` : "");
     const at = this.item.dimensions.findIndex((d) => d.key === answer.step);
     const next = this.item.dimensions[at + 1];
@@ -35,55 +35,28 @@ export class View {
     set(this.one("[data-submit-more]"), next ? `: ${next.label}` : "");
   }
 
-  #drawCard(card, ranks) {
-    const { key } = card.dataset;
-    const rank = ranks[key];
-    card.classList.toggle("is-placed", rank !== undefined);
-    for (const button of card.querySelectorAll("[data-rank]")) {
-      button.setAttribute("aria-pressed", Number(button.dataset.rank) === rank);
-    }
-    set(card.querySelector("[data-status]"), this.status(key, ranks));
-  }
-
-  status(key, ranks) {
-    const rank = ranks[key];
-    if (rank === undefined) return this.text("unplaced");
-    const others = Object.keys(ranks).filter((other) => other !== key && ranks[other] === rank).sort();
-    return others.length ? this.text("tied", { rank, others: others.join(", ") }) : this.text("rank", { rank });
-  }
-
-  #drawLane(lane, ranks) {
-    const rank = Number(lane.dataset.lane);
-    const keys = this.item.keys.filter((key) => (ranks[key] ?? 0) === rank);
-    const chips = lane.querySelector(".chips");
-    const here = [...chips.children].map((chip) => chip.dataset.chip);
-    if (here.join() !== keys.join()) chips.append(...keys.map((key) => this.one(`[data-chip="${key}"]`)));
-    lane.classList.toggle("is-empty", !keys.length);
-  }
-
-  #drawStrength(button, answer) {
-    const rank = Number(button.dataset.above);
-    const strength = answer.strengthBelow(rank);
-    button.disabled = !answer.neighbours(rank);
-    set(button, ["›", ">", ">>", ">>>"][strength]);
-    button.dataset.strength = strength;
-    const label = this.text(`strength${strength}`);
-    button.title = label;
-    button.setAttribute("aria-label", `${rank}: ${label}`);
+  // Beside each letter the one it is nearly the same as.
+  showTwins(keys) {
+    this.cards.forEach((card, i) => {
+      const twin = card.querySelector("[data-twin]");
+      set(twin, keys[i] ? `≈ ${keys[i]}` : "");
+      twin.title = keys[i] ? this.text("alike", { a: this.item.keys[i], b: keys[i] }) : "";
+    });
+    this.one("[data-act=diff]").classList.toggle("is-offered", keys.some(Boolean));
   }
 
   mark(key) {
     for (const card of this.cards) card.classList.toggle("is-current", card.dataset.key === key);
-    for (const chip of this.form.querySelectorAll("[data-chip]")) {
-      chip.classList.toggle("is-current", chip.dataset.chip === key);
+    for (const chip of this.all("[data-chip], [data-goto]")) {
+      chip.classList.toggle("is-current", (chip.dataset.chip ?? chip.dataset.goto) === key);
     }
   }
 
-  // Scroll only if the card's head is out of sight: what can be read already must not move.
-  reveal(card) {
+  // Scroll only if the head of a card, or a row of it, is out of sight: what can be read already must not move.
+  reveal(part) {
     const top = this.one("[data-prompt]").getBoundingClientRect().bottom;
     const bottom = this.one("[data-board]").getBoundingClientRect().top;
-    const box = card.getBoundingClientRect();
+    const box = part.getBoundingClientRect();
     const headIsSeen = box.top >= top - 1 && box.top <= bottom - 96;
     const fills = box.top < top && box.bottom > bottom;
     if (!headIsSeen && !fills) window.scrollBy({ top: box.top - top - 12, behavior: "instant" });
@@ -99,8 +72,4 @@ export class View {
     const top = this.cards[0].offsetTop;
     return this.cards.filter((card) => card.offsetTop === top).length;
   }
-}
-
-function set(element, text) {
-  if (element.textContent !== text) element.textContent = text;
 }
