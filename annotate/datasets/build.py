@@ -19,6 +19,7 @@ from annotate.pairs import pairs, split_of
 from annotate.quality.agreement import pair_counts
 
 FORMAT = "plumbline-dataset/1"
+REVIEWER = "reviewer"  # the pseudonym of whoever decided
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,8 @@ class Record:
     """One comparison with everything judged of it.
 
     responses: [{"id", "text", "generator"}]. rankings: {dimension: [{"ranks", "weight", "annotator", "strengths"}]},
-    ranks aligned with the responses, None where unplaced.
+    ranks aligned with the responses, None where unplaced. sources: of its judgements, one each. extra: how many of
+    these came too late for a place. is_decided: the one ranking is a reviewer's, which is enough whatever the least is.
     """
 
     comparison: str
@@ -35,6 +37,8 @@ class Record:
     rankings: dict[str, list[dict[str, Any]]]
     tags: list[str] = field(default_factory=list)
     sources: tuple[str, ...] = ()
+    extra: int = 0
+    is_decided: bool = False
 
 
 @dataclass
@@ -63,27 +67,37 @@ class Tally:
 
 
 def write_dataset(
-    directory: Path, records: Iterable[Record], config: DatasetConfig, *, name: str, dimensions: list[str]
+    directory: Path,
+    records: Iterable[Record],
+    config: DatasetConfig,
+    *,
+    name: str,
+    dimensions: list[str],
+    used: set[str] | None = None,
 ) -> dict[str, Any]:
     """Write the dataset's files into `directory` and return its counts, as they stand in the card.
 
     dimensions: in the order they are written. A comparison and dimension that places no two responses is left out.
+    used: filled with the pseudonyms of those whose rankings are in it.
     """
+    used = set() if used is None else used
     tallies = {dimension: Tally() for dimension in dimensions}
     prompts: dict[str, set[str]] = {"train": set(), "test": set()}
     sources: Counter[str] = Counter()
+    extra = decided = 0
     with (
         open(directory / "rankings.jsonl", "w", encoding="utf-8", newline="\n") as rankings_file,
         open(directory / "pairs.jsonl", "w", encoding="utf-8", newline="\n") as pairs_file,
     ):
         for record in records:
             split = split_of(record.prompt, config.test_fraction)
-            used = False
+            is_used = False
             for dimension in dimensions:
                 rankings = [r for r in record.rankings.get(dimension, []) if _places_two(r["ranks"])]
-                if len(rankings) < config.minimum_judgements:
+                if len(rankings) < (1 if record.is_decided else config.minimum_judgements):
                     continue
-                used = True
+                is_used = True
+                used.update(ranking["annotator"] for ranking in rankings)
                 tally = tallies[dimension]
                 rankings_file.write(_line(_ranking_line(record, dimension, split, rankings)))
                 tally.comparisons[split] += 1
@@ -103,14 +117,19 @@ def write_dataset(
                     if lengths[0] != lengths[1] and edge.p != 0.5:
                         tally.lengths_differ += 1
                         tally.longer_chosen += lengths[0] > lengths[1]
-            if used:
+            if is_used:
                 prompts[split].add(json.dumps(record.prompt, sort_keys=True))
                 sources.update(record.sources)
+                extra += record.extra
+                decided += record.is_decided
     counts = {
         "format": FORMAT,
         "prompts": {side: len(seen) for side, seen in prompts.items()},
         "dimensions": {name: tally.json() for name, tally in tallies.items() if tally.judgements},
         "sources": dict(sorted(sources.items())),
+        "annotators": len(used - {REVIEWER}),
+        "extra": extra,
+        "decided": decided,
     }
     (directory / "README.md").write_text(card(name, counts, config), encoding="utf-8", newline="\n")
     return counts

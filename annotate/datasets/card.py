@@ -6,7 +6,12 @@ from typing import Any
 
 from annotate.datasets.config import DatasetConfig
 
-LABELS = {"human": "people", "simulated": "simulated annotators", "import": "imported judgements"}
+LABELS = {
+    "human": "people",
+    "simulated": "simulated annotators",
+    "import": "imported judgements",
+    "reviewer": "reviewers who decided where annotators disagreed",
+}
 
 
 def card(name: str, counts: dict[str, Any], config: DatasetConfig) -> str:
@@ -30,6 +35,7 @@ def card(name: str, counts: dict[str, Any], config: DatasetConfig) -> str:
         "Judged by " + (_sources(counts["sources"]) or "nobody yet") + ".",
         "",
     ]
+    lines += _how(counts, config)
     if "simulated" in counts["sources"]:
         lines += ["**Simulated annotators are not people.** Their judgements exercise the machinery only.", ""]
     lines += [
@@ -73,6 +79,24 @@ def card(name: str, counts: dict[str, Any], config: DatasetConfig) -> str:
     ]
     lines += [f"| {key} | {value} |" for key, value in sorted(config.model_dump(mode="json").items())]
     return "\n".join(lines) + "\n"
+
+
+def _how(counts: dict[str, Any], config: DatasetConfig) -> list[str]:
+    """Sentences about whose word counts how much."""
+    said = []
+    if counts.get("decided"):
+        said.append(
+            f"{counts['decided']:,} comparisons were decided by a reviewer; the decision (annotator `reviewer`, weight "
+            "1) stands in place of their judgements."
+        )
+    if counts.get("extra"):
+        said.append(f"{counts['extra']:,} judgements came too late for a place and are in it beside the others.")
+    if config.weights == "reliability":
+        said.append(
+            "Rankings weigh by their annotator's estimated reliability at the time of building (`weight` in "
+            "`rankings.jsonl`)."
+        )
+    return [" ".join(said), ""] if said else []
 
 
 def _both(count: dict[str, int]) -> str:

@@ -41,6 +41,24 @@ class DatasetConfig(Frozen):
         title="Least judgements",
         description="Leave out comparisons that have fewer judgements than this on a dimension.",
     )
+    use_adjudications: bool = Field(
+        default=True,
+        title="Use decisions",
+        description="Where a reviewer decided a comparison, take that decision in place of its judgements.",
+    )
+    include_extra: bool = Field(
+        default=True,
+        title="Include extra judgements",
+        description="Take judgements that came too late for a place and were kept beside the others.",
+    )
+    weights: Literal["equal", "reliability"] = Field(
+        default="equal",
+        title="Weights",
+        description=(
+            "How much each annotator's rankings weigh: all the same, or by how reliable they are estimated to be. "
+            "Decisions of reviewers weigh 1."
+        ),
+    )
     keep_ties: bool = Field(
         default=False,
         title="Keep ties as pairs",

@@ -16,7 +16,19 @@ class DatasetVersionSerializer(serializers.ModelSerializer):
 
     class Meta:
         model = DatasetVersion
-        fields = ["id", "project", "number", "run", "artifact", "sha256", "counts", "files", "created_at"]
+        fields = [
+            "id",
+            "project",
+            "number",
+            "run",
+            "artifact",
+            "sha256",
+            "counts",
+            "files",
+            "stale_since",
+            "stale_reason",
+            "created_at",
+        ]
         read_only_fields = fields
 
 

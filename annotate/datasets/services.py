@@ -7,12 +7,15 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import Max
+from django.utils import timezone
 
+from accounts.audit import audit_record
 from accounts.models import User
 from annotate.datasets.config import DatasetConfig
 from annotate.datasets.models import DatasetRun, DatasetVersion
 from annotate.datasets.selectors import dataset_preview
 from annotate.projects.models import Project
+from annotate.review.models import Withdrawal
 from runs.models import Run
 from runs.schema import config_validated
 from runs.services import run_enqueue
@@ -35,7 +38,8 @@ def dataset_run_start(
         raise ValidationError(
             {"dimensions": f"{project} has no dimension {', '.join(absent)}. Choose among {', '.join(known)}."}
         )
-    if not dataset_preview(project, checked)["judgements"]:
+    found = dataset_preview(project, checked)
+    if not found["judgements"] and not found["decisions"]:
         raise ValidationError("No judgement matches these filters, so the dataset would be empty.")
     run = DatasetRun(
         kind=KIND,
@@ -50,16 +54,41 @@ def dataset_run_start(
 
 
 def dataset_version_create(*, run: DatasetRun, result: dict[str, Any]) -> DatasetVersion:
-    """Number and record what a finished run wrote. Call it inside a transaction."""
-    # Two builds of one project may finish together: the project's row decides who is first.
-    Project.objects.select_for_update(no_key=True).get(pk=run.project_id)
-    last = DatasetVersion.objects.filter(project=run.project).aggregate(last=Max("number"))["last"] or 0
+    """Number and record what a finished run wrote. Call it inside a transaction.
+
+    result: "counts"; "annotators", the ids of those whose judgements are in it; and "withdrawals", the ids of the
+    withdrawals that held when the judgements were read.
+    """
+    # Two builds of one project may finish together: the project's row decides who is first. A withdrawal takes the same
+    # lock before it marks versions, so it either finds this version or has been committed by now.
+    project = Project.objects.select_for_update(no_key=True).get(pk=run.project_id)
+    last = DatasetVersion.objects.filter(project=project).aggregate(last=Max("number"))["last"] or 0
     artifact = run.artifacts.get(kind=KIND)
-    return DatasetVersion.objects.create(
-        project=run.project,
+    annotators = result.get("annotators", [])
+    withdrawn = _withdrawn_meanwhile(project, annotators, result.get("withdrawals", []))
+    version = DatasetVersion.objects.create(
+        project=project,
         number=last + 1,
         run=run,
         artifact=artifact,
         sha256=artifact.sha256,
         counts=result["counts"],
+        annotators=annotators,
+        stale_since=timezone.now() if withdrawn else None,
+        stale_reason=withdrawn.explanation if withdrawn else "",
     )
+    audit_record(
+        actor=run.created_by,
+        action="dataset.built",
+        subject=version,
+        scope=f"project:{project.pk}",
+        version=version.pk,
+        sha256=version.sha256,
+    )
+    return version
+
+
+def _withdrawn_meanwhile(project: Project, annotators: list[int], known: list[int]) -> Withdrawal | None:
+    """A withdrawal of work that is in the version, committed after its judgements were read."""
+    rows = Withdrawal.objects.filter(project=project, annotator__in=annotators, restored_at=None)
+    return rows.exclude(pk__in=known).select_related("annotator").order_by("pk").first()

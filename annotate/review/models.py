@@ -52,3 +52,8 @@ class Withdrawal(models.Model):
 
     def __str__(self) -> str:
         return f"work of {self.annotator} in {self.project}"
+
+    @property
+    def explanation(self) -> str:
+        """Why what contains this work is stale."""
+        return f"Work of {self.annotator} was withdrawn: {self.reason}"[:300]

@@ -202,11 +202,7 @@ def _versions_mark(withdrawal: Withdrawal) -> int:
     # A version that is being recorded at this moment takes the same lock, so it is either seen here or sees us.
     Project.objects.select_for_update(no_key=True).get(pk=withdrawal.project_id)
     rows = versions_with(withdrawal.project, withdrawal.annotator_id).filter(stale_since=None)
-    return rows.update(stale_since=timezone.now(), stale_reason=stale_reason(withdrawal))
-
-
-def stale_reason(withdrawal: Withdrawal) -> str:
-    return f"Work of {withdrawal.annotator} was withdrawn: {withdrawal.reason}"[:300]
+    return rows.update(stale_since=timezone.now(), stale_reason=withdrawal.explanation)
 
 
 def _versions_refresh(withdrawal: Withdrawal) -> int:
@@ -216,7 +212,7 @@ def _versions_refresh(withdrawal: Withdrawal) -> int:
     stale = versions_with(withdrawal.project, withdrawal.annotator_id).filter(stale_since__isnull=False)
     for version in stale.select_related("run"):
         other = _withdrawn_after(version)
-        version.stale_reason = stale_reason(other) if other else ""
+        version.stale_reason = other.explanation if other else ""
         version.stale_since = version.stale_since if other else None
         version.save(update_fields=["stale_reason", "stale_since"])
         fresh += other is None

@@ -246,3 +246,144 @@ def test_a_version_leads_on_to_training(version, as_admin):
     for path in (reverse("rewardmodel:start"), reverse("rl:policy-start", args=["dpo"])):
         assert f'href="{path}?dataset_version={version.pk}"' in page
         assert as_admin.get(path, {"dataset_version": version.pk}).status_code == 200
+
+
+# what is in it and what is not ----------------------------------------------------------------------------------------
+
+
+def built(project, **config) -> tuple[DatasetVersion, list[dict], list[dict]]:
+    run = dataset_run_start(project=project, config={"test_fraction": 0, **config})
+    run_execute(run_id=run.pk, worker="test")
+    run.refresh_from_db()
+    assert run.state == "succeeded", f"{run.error}\n{run.error_detail}"
+    version = DatasetVersion.objects.get(run=run)
+    folder = artifact_path(version.artifact)
+    rows = [
+        [json.loads(line) for line in (folder / f"{name}.jsonl").read_text("utf-8").splitlines()]
+        for name in ("rankings", "pairs")
+    ]
+    return version, rows[0], rows[1]
+
+
+@pytest.fixture
+def decided(project, admin):
+    """The first comparison, decided the other way round than both annotators say."""
+    from annotate.ranking.models import Comparison
+    from annotate.review.services import adjudicate
+
+    comparison = project.comparisons.order_by("pk").first()
+    Comparison.objects.filter(pk=comparison.pk).update(is_closed=True)
+    keys = [str(pk) for pk in comparison.members.order_by("position").values_list("response_id", flat=True)]
+    ranks = dict(zip(keys, (3, 2, 1), strict=True))
+    adjudicate(comparison=comparison, reviewer=admin, rankings={"helpfulness": ranks, "harmlessness": ranks})
+    return comparison
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_decision_stands_in_place_of_the_judgements(project, decided, admin, children_share_database):
+    version, rankings, _ = built(project, minimum_judgements=2)
+    [line] = [row for row in rankings if row["comparison"] == str(decided.pk) and row["dimension"] == "helpfulness"]
+    assert line["rankings"] == [{"ranks": [3, 2, 1], "weight": 1.0, "annotator": "reviewer", "strengths": None}]
+    assert version.counts["decided"] == 1
+    assert version.counts["sources"] == {"human": 5, "reviewer": 1, "simulated": 5}
+    card = (artifact_path(version.artifact) / "README.md").read_text("utf-8")
+    assert "1 comparisons were decided by a reviewer" in card
+    assert admin.username not in card + json.dumps(rankings)
+    for config in ({"use_adjudications": False}, {"sources": ["simulated"]}):
+        other, rankings, _ = built(project, **config)
+        assert "reviewer" not in json.dumps(rankings)
+        assert other.counts["decided"] == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_project_of_decisions_alone_can_be_built(
+    project, decided, annotator, other_annotator, admin, children_share_database
+):
+    from annotate.review.withdrawals import work_withdraw
+
+    for person in (annotator, other_annotator):
+        work_withdraw(project=project, annotator=person, by=admin, reason="robots")
+    version, rankings, _ = built(project)
+    assert {row["comparison"] for row in rankings} == {str(decided.pk)}
+    assert version.annotators == []
+    assert version.counts["annotators"] == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_gold_and_withdrawn_judgements_are_left_out(
+    project, annotator, other_annotator, admin, children_share_database
+):
+    from annotate.ranking.models import Comparison
+    from annotate.review.withdrawals import work_restore, work_withdraw
+
+    gold = make_comparison(make_prompt(project, "Gold?"), ["a b", "c", "d e f"])
+    judge(gold, annotator, helpfulness=[1, 2, 3])
+    Comparison.objects.filter(pk=gold.pk).update(purpose="gold", is_closed=True)
+    before, _, _ = built(project)
+    assert sorted(before.annotators) == sorted([annotator.pk, other_annotator.pk])
+    assert before.counts["sources"] == {"human": 6, "simulated": 6}
+    done = work_withdraw(project=project, annotator=annotator, by=admin, reason="a robot")
+    version, _, _ = built(project)
+    assert version.counts["sources"] == {"simulated": 6}
+    assert version.annotators == [other_annotator.pk]
+    assert version.stale_since is None
+    before.refresh_from_db()
+    assert before.stale_since is not None
+    work_restore(withdrawal=done, by=admin)
+    again, _, _ = built(project)
+    assert again.sha256 == before.sha256, "the same data and filters give the same bytes"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_extra_judgements_are_counted_and_can_be_left_out(project, annotator, children_share_database):
+    from annotate.ranking.models import Assignment, Judgement
+
+    given = Judgement.objects.filter(annotator=annotator).order_by("pk").first()
+    given.assignment = Assignment.objects.create(
+        comparison=given.comparison, annotator=annotator, state=Assignment.State.SUBMITTED, slot=None
+    )
+    given.save(update_fields=["assignment"])
+    version, _, _ = built(project)
+    assert version.counts["extra"] == 1
+    assert "1 judgements came too late" in (artifact_path(version.artifact) / "README.md").read_text("utf-8")
+    without, _, _ = built(project, include_extra=False)
+    assert without.counts["extra"] == 0
+    assert without.counts["sources"] == {"human": 5, "simulated": 6}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_withdrawal_during_a_build_makes_the_version_stale_at_birth(
+    project, annotator, admin, children_share_database
+):
+    from annotate.datasets import services
+    from annotate.review.withdrawals import work_withdraw
+
+    run = dataset_run_start(project=project, config={"test_fraction": 0})
+    kept, record = [], services.dataset_version_create
+
+    def withdraw_first(*, run, result):
+        kept.append(work_withdraw(project=project, annotator=annotator, by=admin, reason="a robot"))
+        return record(run=run, result=result)
+
+    from annotate.datasets import kind
+
+    original, kind.dataset_version_create = kind.dataset_version_create, withdraw_first
+    try:
+        run_execute(run_id=run.pk, worker="test")
+    finally:
+        kind.dataset_version_create = original
+    version = DatasetVersion.objects.get(run=run)
+    assert version.stale_since is not None
+    assert "a robot" in version.stale_reason
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_stale_version_says_so_everywhere(version, project, annotator, admin, as_admin):
+    from annotate.review.withdrawals import work_withdraw
+
+    url = f"/api/v1/dataset-versions/{version.pk}/"
+    assert as_admin.get(url).json()["stale_since"] is None
+    work_withdraw(project=project, annotator=annotator, by=admin, reason="a robot")
+    assert as_admin.get(url).json()["stale_reason"] == "Work of ben was withdrawn: a robot"
+    assert "a robot" in as_admin.get(version.get_absolute_url()).content.decode()
+    assert ">stale</span>" in as_admin.get(reverse("annotate:dataset-list")).content.decode()

@@ -27,13 +27,17 @@ class Command(BaseCommand):
         parser.add_argument("--dimension", action="append", default=[], dest="dimensions")
         parser.add_argument("--source", action="append", default=[], dest="sources")
         parser.add_argument("--keep-ties", action="store_true")
+        parser.add_argument("--weights", choices=["equal", "reliability"], default="equal")
+        parser.add_argument("--no-adjudications", action="store_false", dest="use_adjudications")
+        parser.add_argument("--no-extra", action="store_false", dest="include_extra")
         parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
         project = Project.objects.filter(slug=options["project"]).first()
         if project is None:
             raise CommandError(f"There is no project with the slug {options['project']!r}.")
-        config = {name: options[name] for name in ("test_fraction", "dimensions", "sources", "keep_ties")}
+        names = ("test_fraction", "dimensions", "sources", "keep_ties", "weights", "use_adjudications", "include_extra")
+        config = {name: options[name] for name in names}
         try:
             run = dataset_run_start(project=project, config=config)
         except ValidationError as error:

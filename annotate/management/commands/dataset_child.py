@@ -11,8 +11,9 @@ from django.db import connection, transaction
 
 from annotate.datasets.build import Record, write_dataset
 from annotate.datasets.config import DatasetConfig
-from annotate.datasets.selectors import dataset_preview, dataset_records
+from annotate.datasets.selectors import dataset_preview, dataset_pseudonyms, dataset_records
 from annotate.projects.models import Project
+from annotate.review.models import Withdrawal
 from runs.child import RunDir, Stopped, UserError, child_main
 
 
@@ -39,11 +40,16 @@ def build(run: RunDir) -> None:
             for key in project.dimensions.values_list("key", flat=True)
             if not config.dimensions or key in config.dimensions
         ]
-        records = _watched(run, dataset_records(project, config), total)
-        counts = write_dataset(run.output, records, config, name=project.name, dimensions=dimensions)
+        pseudonyms = dataset_pseudonyms(project, config)
+        records = _watched(run, dataset_records(project, config, pseudonyms=pseudonyms), total)
+        used: set[str] = set()
+        counts = write_dataset(run.output, records, config, name=project.name, dimensions=dimensions, used=used)
+        withdrawals = Withdrawal.objects.filter(project=project, restored_at=None)
+        known = list(withdrawals.order_by("pk").values_list("pk", flat=True))
     if not counts["dimensions"]:
         raise UserError("No comparison has enough judgements that place two responses. Lower the least judgements.")
-    run.result(counts=counts)
+    annotators = [pk for pk, name in pseudonyms.items() if name in used]
+    run.result(counts=counts, annotators=annotators, withdrawals=known)
 
 
 def _watched(run: RunDir, records: Iterator[Record], total: int) -> Iterator[Record]:
