@@ -8,7 +8,7 @@ from django import forms
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 
 from annotate.projects.invitations import LONGEST_DAYS
-from annotate.projects.models import Invitation, Project, PromptImport
+from annotate.projects.models import Invitation, Membership, Project, PromptImport
 
 
 def add_service_errors(form: forms.BaseForm, error: ValidationError) -> None:
@@ -54,6 +54,22 @@ class InvitationForm(forms.Form):
     )
     days = forms.IntegerField(min_value=1, max_value=LONGEST_DAYS, initial=7, label="Valid for (days)")
     note = forms.CharField(max_length=200, required=False, help_text="Who it is for, as a reminder to yourself.")
+
+
+class MembershipForm(forms.ModelForm):
+    """One person in one project."""
+
+    class Meta:
+        model = Membership
+        fields = ["role", "total_limit", "is_active"]
+        labels = {"total_limit": "Limit", "is_active": "At work"}
+        help_texts = {
+            "total_limit": "Most comparisons in all for this person, instead of the project's. Empty: the project's.",
+            "is_active": "Without it nothing is handed out; what was submitted stays.",
+        }
+
+    QUALIFICATION = (("", "as the scores decide"), ("1", "passed"), ("0", "not passed"))
+    qualification = forms.ChoiceField(choices=QUALIFICATION, required=False, widget=forms.RadioSelect)
 
 
 class AcceptForm(forms.Form):

@@ -181,6 +181,43 @@ def membership_update(*, membership: Membership, by: User | None, **fields: Any)
     return membership
 
 
+PEOPLE_ACTIONS = {
+    "add": "Add to",
+    "pause": "Pause in",
+    "resume": "Resume in",
+    "reviewer": "Make reviewer in",
+    "annotator": "Make annotator in",
+}
+
+
+@transaction.atomic
+def people_change(*, users: Iterable[User], project: Project | None, action: str, by: User) -> int:
+    """Do `action` to each of `users` in a project; how many are different now. All of them, or nobody.
+
+    Without a project, pausing and resuming mean all projects of a person. Only `add` makes somebody a member.
+    """
+    if action not in PEOPLE_ACTIONS:
+        raise ValidationError({"action": "Choose what to do."})
+    if project is None and action not in ("pause", "resume"):
+        raise ValidationError({"project": "Choose a project."})
+    if action == "add":
+        assert project is not None
+        # Imported judgements have an author, but nobody who could log in.
+        people = [user for user in users if user.kind != User.Kind.IMPORT]
+        there = set(project.memberships.filter(user__in=people, is_active=True).values_list("user_id", flat=True))
+        for user in people:
+            membership_add(project=project, user=user, by=by)
+        return len([user for user in people if user.pk not in there])
+    wanted = {"is_active": action == "resume"} if action in ("pause", "resume") else {"role": action}
+    rows = Membership.objects.filter(user__in=list(users)).exclude(**wanted).select_related("user", "project")
+    if project is not None:
+        rows = rows.filter(project=project)
+    found = list(rows.order_by("pk"))
+    for membership in found:
+        membership_update(membership=membership, by=by, **wanted)
+    return len(found)
+
+
 def _changed(membership: Membership, by: User | None, changed: Mapping[str, Any]) -> None:
     details = {name: [getattr(membership, name), value] for name, value in changed.items()}
     for name, value in changed.items():

@@ -20,8 +20,9 @@ from accounts.audit import audit_record
 from accounts.models import User
 from annotate.projects.models import Project
 from annotate.projects.services import scope
+from annotate.quality.agreement import contested_share
 from annotate.ranking.models import Assignment, Comparison, Judgement
-from annotate.ranking.places import disagreement_keep, free_slot, seats_of, settle
+from annotate.ranking.places import free_slot, seats_of, settle
 
 State = Assignment.State
 TAKING = (State.ACTIVE, State.SUBMITTED)  # those that sit on a place
@@ -122,14 +123,27 @@ def _change(batch: list[Comparison], action: str, number: int | None) -> Changed
 
 def _close(rows: list[Comparison]) -> Changed:
     ids = [row.pk for row in rows]
-    _leases_end(ids)
+    Assignment.objects.filter(comparison__in=ids, state=State.ACTIVE).update(
+        state=State.RELEASED, slot=None, updated_at=timezone.now()
+    )
+    _measure(rows)
     Comparison.objects.filter(pk__in=ids).update(is_closed=True)
-    several = _submitted(ids)
-    for row in rows:
-        if several.get(row.pk, 0) > 1:
-            row.is_closed = True
-            disagreement_keep(row)
     return Changed(len(ids), len(ids), 0, True)
+
+
+def _measure(rows: list[Comparison]) -> None:
+    """Keep with each of `rows` how contested it is, as `settle` does for one."""
+    given: dict[int, list[Any]] = {}
+    current = Judgement.objects.filter(comparison__in=[row.pk for row in rows], is_current=True)
+    for pk, rankings in current.order_by().values_list("comparison", "rankings"):
+        given.setdefault(pk, []).append(rankings)
+    several = [row for row in rows if len(given.get(row.pk, ())) > 1]
+    for row in several:
+        dimensions = {key for rankings in given[row.pk] for key in rankings}
+        row.disagreement = contested_share(
+            {key: [rankings.get(key, {}) for rankings in given[row.pk]] for key in dimensions}
+        )
+    Comparison.objects.bulk_update(several, ["disagreement"], batch_size=1000)
 
 
 def _reopen(rows: list[Comparison]) -> Changed:
@@ -145,23 +159,35 @@ def _open(rows: list[Comparison]) -> Changed:
 
 def _overlap(rows: list[Comparison], overlap: int) -> Changed:
     ids = [row.pk for row in rows]
-    done = _submitted(ids)
+    done, moving = _submitted(ids), _to_reseat(ids, overlap)
     # One that was closed by hand was short of judgements and closed all the same.
-    by_hand = {row.pk for row in rows if row.is_closed and done.get(row.pk, 0) < row.overlap}
+    short = [row for row in rows if row.is_closed and row.overlap <= done.get(row.pk, 0) < overlap]
+    full = [row for row in rows if not row.is_closed and done.get(row.pk, 0) >= overlap]
     Comparison.objects.filter(pk__in=ids).update(overlap=overlap)
-    short = [row for row in rows if row.is_closed and row.pk not in by_hand and done.get(row.pk, 0) < overlap]
     opened = _open(short).opened
-    closed = 0
-    affected = _with_seats_to_move(ids, overlap) | {
-        row.pk for row in rows if not row.is_closed and done.get(row.pk, 0) >= overlap
-    }
-    short_ids = {row.pk for row in short}
+    closed = _close([row for row in full if row.pk not in moving]).closed
+    was_open = {row.pk for row in rows if not row.is_closed} | {row.pk for row in short}
     for row in rows:
-        if row.pk in affected:
-            was_open = not row.is_closed or row.pk in short_ids
-            row.overlap, row.is_closed = overlap, not was_open
-            closed += _reseat(row) and was_open
+        if row.pk in moving:
+            row.overlap, row.is_closed = overlap, row.pk not in was_open
+            closed += _reseat(row) and row.pk in was_open
     return Changed(len(ids), closed, opened, True)
+
+
+def _to_reseat(ids: list[int], overlap: int) -> set[int]:
+    """Those with a late judgement that found no place, a lease beyond the last one, or a judgement beyond a gap."""
+    seats = Assignment.objects.filter(comparison__in=ids).order_by().values("comparison")
+    counted = seats.annotate(
+        within=Count("pk", filter=Q(state=State.SUBMITTED, slot__lt=overlap)),
+        beyond=Count("pk", filter=Q(state=State.SUBMITTED, slot__gte=overlap)),
+        late=Count("pk", filter=Q(state=State.SUBMITTED, slot=None)),
+        leases=Count("pk", filter=Q(state=State.ACTIVE, slot__gte=overlap)),
+    )
+    return {
+        row["comparison"]
+        for row in counted
+        if row["late"] or row["leases"] or (row["beyond"] and row["within"] < overlap)
+    }
 
 
 def _reseat(comparison: Comparison) -> bool:
@@ -189,14 +215,6 @@ def _reseat(comparison: Comparison) -> bool:
     return comparison.is_closed
 
 
-def _with_seats_to_move(ids: list[int], overlap: int) -> set[int]:
-    """Comparisons with somebody on a place that is gone, or with a late judgement that has found none."""
-    seats = Assignment.objects.filter(comparison__in=ids).filter(
-        Q(slot__gte=overlap, state__in=TAKING) | Q(slot=None, state=State.SUBMITTED)
-    )
-    return set(seats.order_by().values_list("comparison_id", flat=True))
-
-
 def _submitted(ids: list[int]) -> dict[int, int]:
     """{comparison: how many have submitted}; imported judgements, which took no place, count too."""
     seats = Assignment.objects.filter(comparison__in=ids, state=State.SUBMITTED).order_by()
@@ -205,9 +223,3 @@ def _submitted(ids: list[int]) -> dict[int, int]:
     for pk, count in imported.values_list("comparison").annotate(Count("pk")):
         found[pk] = found.get(pk, 0) + count
     return found
-
-
-def _leases_end(ids: list[int]) -> None:
-    Assignment.objects.filter(comparison__in=ids, state=State.ACTIVE).update(
-        state=State.RELEASED, slot=None, updated_at=timezone.now()
-    )

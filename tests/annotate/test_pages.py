@@ -16,14 +16,24 @@ from annotate.projects.services import membership_add, project_create, prompts_i
 from tests.annotate.conftest import jsonl
 
 PAGES = ("project-list", "project-new", "people")
-PROJECT_PAGES = ("project-detail", "project-edit", "prompt-list", "prompt-import")
+PROJECT_PAGES = (
+    "project-detail",
+    "project-edit",
+    "project-people",
+    "comparison-list",
+    "guidelines-history",
+    "prompt-list",
+    "prompt-import",
+)
 
 
 @pytest.fixture
 def paths(project) -> list[str]:
     prompts_import(project=project, data=jsonl({"prompt": "Why is the sky blue?"}))
     prompt = project.prompts.get()
+    membership = project.memberships.first()
     return [
+        reverse("annotate:membership", args=[project.slug, membership.pk]),
         *(reverse(f"annotate:{name}") for name in PAGES),
         *(reverse(f"annotate:{name}", args=[project.slug]) for name in PROJECT_PAGES),
         reverse("annotate:prompt-detail", args=[project.slug, prompt.pk]),
@@ -59,7 +69,8 @@ def test_only_admins_write(project, admin, annotator, as_annotator, as_outsider,
         ("import-confirm", [project.slug, preview.pk], {}),
         ("import-discard", [project.slug, preview.pk], {}),
         ("people", [], {"role": "admin", "days": 7}),
-        ("membership-new", [annotator.pk], {"project": project.pk}),
+        ("people-act", [], {"action": "pause", "pick": annotator.pk}),
+        ("membership", [project.slug, membership.pk], {"role": "reviewer"}),
         ("membership-switch", [membership.pk], {"active": "0"}),
         ("invitation-revoke", [invitation.pk], {}),
     ]
