@@ -200,7 +200,9 @@ def assignment_start(*, assignment: Assignment) -> Assignment:
 
 
 def judgement_current(assignment: Assignment) -> Judgement | None:
-    """The judgement that counts, if any."""
+    """The judgement that counts, if any. Somebody who holds a lease has none: submitting ends it."""
+    if assignment.state == State.ACTIVE:
+        return None
     latest = judgement_latest(assignment)
     return latest if latest is not None and latest.is_current else None
 

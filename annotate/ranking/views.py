@@ -11,7 +11,7 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import ValidationError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
@@ -23,7 +23,7 @@ from annotate.ranking.engine import assignment_ahead, assignment_next
 from annotate.ranking.feedback import Feedback, feedback_of
 from annotate.ranking.form import form_read, gaps_closed
 from annotate.ranking.letters import to_ids
-from annotate.ranking.models import Assignment, Comparison, Judgement
+from annotate.ranking.models import Assignment
 from annotate.ranking.page import item_build, page_version
 from annotate.ranking.sanitise import render_markdown
 from annotate.ranking.services import (
@@ -31,6 +31,7 @@ from annotate.ranking.services import (
     assignment_start,
     draft_save,
     judgement_submit,
+    outcome_of,
 )
 from annotate.ranking.strings import page_strings
 from annotate.ranking.views_home import nothing_left
@@ -87,7 +88,7 @@ def assignment(request: HttpRequest, pk: int) -> HttpResponse:
             return _ranking_page(request, mine, given=_edit_begun(mine, given, action.removeprefix("edit-")))
         else:
             judgement = judgement_submit(assignment=mine, **to_ids(mine, gaps_closed(given)))
-            if _outcome(judgement, mine) == "extra":
+            if outcome_of(judgement) == "extra":
                 messages.info(request, outcome_text("extra"))
             if feedback := feedback_of(judgement, mine.comparison):
                 messages.info(request, feedback_text(feedback))
@@ -156,7 +157,7 @@ def submit(request: HttpRequest, mine: Assignment, data: dict[str, Any]) -> Http
     given = to_ids(mine, data)
     fields = (*Answer.__slots__, "seconds_active")
     judgement = judgement_submit(assignment=mine, **{name: given.get(name) for name in fields})
-    outcome = _outcome(judgement, mine)
+    outcome = outcome_of(judgement)
     reply = {"judgement": judgement.pk, "outcome": outcome, "message": outcome_text(outcome)}
     if feedback := feedback_of(judgement, mine.comparison):
         html = render_to_string("annotate/ranking/_feedback.html", {"feedback": feedback})
@@ -191,14 +192,6 @@ def guidelines_text(request: HttpRequest, slug: str) -> HttpResponse:
     project = selectors.project_for(request.user, slug)
     latest = project.guideline_versions.first()
     return JsonResponse({"number": latest.number if latest else 0, "html": render_markdown(project.guidelines)})
-
-
-def _outcome(judgement: Judgement, assignment: Assignment) -> str:
-    """Gold takes no place of anybody, so only work can come too late for one."""
-    is_work = assignment.comparison.purpose == Comparison.Purpose.WORK
-    if is_work and Assignment.objects.only("slot").get(pk=assignment.pk).slot is None:
-        return "extra"
-    return "revised" if judgement.supersedes_id else "accepted"
 
 
 def outcome_text(outcome: str) -> str:
