@@ -1,3 +1,4 @@
+from collections.abc import Mapping
 from typing import Any
 
 from django.apps import AppConfig
@@ -30,3 +31,15 @@ class RewardModelConfig(AppConfig):
 
         context = {"reward_models": reward_models()[:3]}
         return [{"position": 40, "template": "rewardmodel/_dashboard.html", "context": context}]
+
+    def stale_models(self, versions: Mapping[int, str]) -> list[dict[str, str]]:
+        """Reward models that are stale if these dataset versions are."""
+        from annotate.review.staleness import stale_generators
+        from rewardmodel.selectors import reward_models
+        from rewardmodel.staleness import reward_models_of
+
+        found = reward_models_of(versions, stale_generators(versions))
+        return [
+            {"kind": "reward model", "name": model.name, "url": model.get_absolute_url(), "reason": found[model.pk]}
+            for model in reward_models().filter(pk__in=found)
+        ]

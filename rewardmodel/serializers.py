@@ -6,7 +6,9 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from annotate.models import DatasetVersion, Generator
+from annotate.review.serializers import looked_up
 from rewardmodel.models import RewardModel, RewardModelRun
+from rewardmodel.staleness import stale_reward_models
 from rewardmodel.training.config import RewardConfig
 from runs.schema import inline_schema
 
@@ -15,6 +17,9 @@ class RewardModelSerializer(serializers.ModelSerializer):
     dataset_version = serializers.IntegerField(source="run.dataset_version_id", read_only=True)
     generator = serializers.IntegerField(source="run.generator_id", read_only=True)
     artifact_sha256 = serializers.CharField(source="artifact.sha256", read_only=True)
+    stale_reason = serializers.SerializerMethodField(
+        help_text="What withdrawn work it rests on; empty: none, so it is not stale."
+    )
 
     class Meta:
         model = RewardModel
@@ -29,9 +34,13 @@ class RewardModelSerializer(serializers.ModelSerializer):
             "dimensions",
             "metrics",
             "base_model",
+            "stale_reason",
             "created_at",
         ]
         read_only_fields = fields
+
+    def get_stale_reason(self, reward_model: RewardModel) -> str:
+        return looked_up(self, stale_reward_models).get(reward_model.pk, "")
 
 
 class RewardModelRunSerializer(serializers.ModelSerializer):

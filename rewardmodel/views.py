@@ -13,6 +13,7 @@ from annotate.models import DatasetVersion
 from rewardmodel.forms import RewardModelRunForm
 from rewardmodel.selectors import reward_model_runs, reward_models
 from rewardmodel.services import reward_model_run_start
+from rewardmodel.staleness import stale_reward_models
 
 PAGE = 50
 
@@ -21,7 +22,7 @@ PAGE = 50
 def run_list(request: HttpRequest) -> HttpResponse:
     """Every reward-model run, the newest first, and what came of it."""
     page = Paginator(reward_model_runs(), PAGE).get_page(request.GET.get("page"))
-    context = {"page": page, "has_datasets": DatasetVersion.objects.exists()}
+    context = {"page": page, "has_datasets": DatasetVersion.objects.exists(), "stale": stale_reward_models()}
     return render(request, "rewardmodel/list.html", context)
 
 
@@ -57,5 +58,6 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
         "version": reward_model.run.dataset_version,
         "generator": reward_model.run.generator,
         "artifact": reward_model.artifact,
+        "stale_reason": stale_reward_models().get(reward_model.pk, ""),
     }
     return render(request, "rewardmodel/detail.html", context)

@@ -1,3 +1,4 @@
+from collections.abc import Mapping
 from typing import Any
 
 from django.apps import AppConfig
@@ -53,3 +54,35 @@ class RlConfig(AppConfig):
 
         context = {"policies": policy_runs()[:3], "evaluations": evaluation_runs()[:3]}
         return [{"position": 50, "template": "rl/_dashboard.html", "context": context}]
+
+    def stale_generators(self, versions: Mapping[int, str]) -> dict[int, str]:
+        """Generators that policies became, if those are stale when these dataset versions are."""
+        from rl.staleness import stale_now
+
+        return stale_now(versions).generators
+
+    def stale_models(self, versions: Mapping[int, str]) -> list[dict[str, str]]:
+        """Policies and evaluations that are stale if these dataset versions are."""
+        from rl.selectors import evaluation_runs, policy_runs
+        from rl.staleness import stale_now
+
+        found = stale_now(versions)
+        policies = policy_runs().filter(pk__in=found.policies)
+        evaluations = evaluation_runs().filter(pk__in=found.evaluations)
+        return [
+            {
+                "kind": "policy",
+                "name": str(run.policy or run.title),
+                "url": run.get_policy_url(),
+                "reason": found.policies[run.pk],
+            }
+            for run in policies
+        ] + [
+            {
+                "kind": "evaluation",
+                "name": run.title,
+                "url": run.get_evaluation_url(),
+                "reason": found.evaluations[run.pk],
+            }
+            for run in evaluations
+        ]

@@ -6,8 +6,10 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from annotate.models import DatasetVersion, Generator, Project
+from annotate.review.serializers import looked_up
 from rewardmodel.models import RewardModel
 from rl.models import EvaluationRun, PolicyRun
+from rl.staleness import stale_now
 from rl.training.config import DPOConfig, EvaluationConfig, PPOConfig
 from runs.schema import inline_schema
 
@@ -15,6 +17,10 @@ _LIFE = ["state", "fault", "error", "progress_done", "progress_total", "created_
 
 
 class PolicyRunSerializer(serializers.ModelSerializer):
+    stale_reason = serializers.SerializerMethodField(
+        help_text="What withdrawn work it rests on; empty: none, so it is not stale."
+    )
+
     class Meta:
         model = PolicyRun
         fields = [
@@ -28,16 +34,38 @@ class PolicyRunSerializer(serializers.ModelSerializer):
             "config",
             "result",
             "policy",
+            "stale_reason",
             *_LIFE,
         ]
         read_only_fields = fields
 
+    def get_stale_reason(self, run: PolicyRun) -> str:
+        return looked_up(self, stale_now).policies.get(run.pk, "")
+
 
 class EvaluationRunSerializer(serializers.ModelSerializer):
+    stale_reason = serializers.SerializerMethodField(
+        help_text="What withdrawn work it rests on; empty: none, so it is not stale."
+    )
+
     class Meta:
         model = EvaluationRun
-        fields = ["id", "title", "generator", "reference", "reward_model", "project", "config", "result", *_LIFE]
+        fields = [
+            "id",
+            "title",
+            "generator",
+            "reference",
+            "reward_model",
+            "project",
+            "config",
+            "result",
+            "stale_reason",
+            *_LIFE,
+        ]
         read_only_fields = fields
+
+    def get_stale_reason(self, run: EvaluationRun) -> str:
+        return looked_up(self, stale_now).evaluations.get(run.pk, "")
 
 
 @extend_schema_field({"oneOf": [inline_schema(DPOConfig), inline_schema(PPOConfig)]})

@@ -16,6 +16,7 @@ from rewardmodel.models import RewardModel
 from rl.forms import DPORunForm, EvaluationRunForm, PPORunForm
 from rl.selectors import evaluation_runs, evaluation_table, policy_runs, training_table
 from rl.services import evaluation_run_start, policy_run_start
+from rl.staleness import stale_now
 from runs.schema import ConfigForm
 
 PAGE = 50
@@ -26,7 +27,7 @@ FORMS: dict[str, type[ConfigForm]] = {"dpo": DPORunForm, "ppo": PPORunForm}
 def policy_list(request: HttpRequest) -> HttpResponse:
     """Every policy run, the newest first, and what came of it."""
     page = Paginator(policy_runs(), PAGE).get_page(request.GET.get("page"))
-    context = {"page": page, "has_datasets": DatasetVersion.objects.exists()}
+    context = {"page": page, "has_datasets": DatasetVersion.objects.exists(), "stale": stale_now().policies}
     return render(request, "rl/policy_list.html", context)
 
 
@@ -69,6 +70,7 @@ def policy_detail(request: HttpRequest, pk: int) -> HttpResponse:
     evaluations = evaluation_runs().filter(generator=run.policy) if run.policy else []
     context = {
         "run": run,
+        "stale_reason": stale_now().policies.get(run.pk, ""),
         "artifact": run.artifacts.first(),
         "table": training_table(run),
         "test": run.result.get("test"),
@@ -81,7 +83,7 @@ def policy_detail(request: HttpRequest, pk: int) -> HttpResponse:
 def evaluation_list(request: HttpRequest) -> HttpResponse:
     """Every evaluation, the newest first."""
     page = Paginator(evaluation_runs(), PAGE).get_page(request.GET.get("page"))
-    context = {"page": page, "has_reward_models": RewardModel.objects.exists()}
+    context = {"page": page, "has_reward_models": RewardModel.objects.exists(), "stale": stale_now().evaluations}
     return render(request, "rl/evaluation_list.html", context)
 
 
@@ -110,7 +112,12 @@ def evaluation_start(request: HttpRequest) -> HttpResponse:
 def evaluation_detail(request: HttpRequest, pk: int) -> HttpResponse:
     """One evaluation: before and after, with intervals."""
     run = get_object_or_404(evaluation_runs(), pk=pk)
-    context = {"run": run, "table": evaluation_table(run), "artifact": run.artifacts.first()}
+    context = {
+        "run": run,
+        "stale_reason": stale_now().evaluations.get(run.pk, ""),
+        "table": evaluation_table(run),
+        "artifact": run.artifacts.first(),
+    }
     return render(request, "rl/evaluation_detail.html", context)
 
 

@@ -8,11 +8,17 @@ from rest_framework import serializers
 from annotate.generation.models import GenerationRun, Generator, Response
 from annotate.generation.services import Selection
 from annotate.projects.models import Project
+from annotate.review.serializers import looked_up
+from annotate.review.staleness import stale_generators
 from lm.config import GenerationConfig
 from runs.schema import inline_schema
 
 
 class GeneratorSerializer(serializers.ModelSerializer):
+    stale_reason = serializers.SerializerMethodField(
+        help_text="What withdrawn work it rests on; empty: none, so it is not stale."
+    )
+
     class Meta:
         model = Generator
         fields = [
@@ -26,11 +32,15 @@ class GeneratorSerializer(serializers.ModelSerializer):
             "endpoint_model",
             "api_key_env",
             "produced_by",
+            "stale_reason",
             "created_at",
         ]
         read_only_fields = ["id", "produced_by", "created_at"]
         # The service checks the whole generator and names each field that is wrong.
         validators: list = []
+
+    def get_stale_reason(self, generator: Generator) -> str:
+        return looked_up(self, stale_generators).get(generator.pk, "")
 
 
 class ResponseSerializer(serializers.ModelSerializer):

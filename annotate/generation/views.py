@@ -12,12 +12,15 @@ from annotate.generation.forms import GenerationRunForm, GeneratorForm
 from annotate.generation.selectors import generation_runs, generators, responses_page
 from annotate.generation.services import generation_run_start, generator_create
 from annotate.projects.models import Project
+from annotate.review.staleness import stale_generators
 
 
 @admin_required
 def generator_list(request: HttpRequest) -> HttpResponse:
     """Everything that can write responses."""
-    return render(request, "annotate/generation/generators.html", {"generators": generators()})
+    return render(
+        request, "annotate/generation/generators.html", {"generators": generators(), "stale": stale_generators()}
+    )
 
 
 @admin_required
@@ -41,7 +44,11 @@ def generator_new(request: HttpRequest) -> HttpResponse:
 def generator_detail(request: HttpRequest, pk: int) -> HttpResponse:
     """One generator: what it is, where it comes from, what it did."""
     generator = get_object_or_404(generators(), pk=pk)
-    context = {"generator": generator, "runs": generation_runs().filter(generator=generator)[:20]}
+    context = {
+        "generator": generator,
+        "runs": generation_runs().filter(generator=generator)[:20],
+        "stale_reason": stale_generators().get(generator.pk, ""),
+    }
     return render(request, "annotate/generation/generator.html", context)
 
 

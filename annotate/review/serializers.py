@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 from rest_framework import serializers
 
 from accounts.models import User
 from annotate.projects.models import Project
 from annotate.ranking.models import Comparison
 from annotate.review.models import Adjudication, Withdrawal
+
+T = TypeVar("T")
+
+
+def looked_up(serializer: serializers.BaseSerializer, look: Callable[[], T]) -> T:
+    """What `look` finds, looked up once for all rows of an answer."""
+    kept = serializer.root.__dict__.setdefault("_looked_up", {})
+    if look not in kept:
+        kept[look] = look()
+    return kept[look]
 
 
 class AdjudicationSerializer(serializers.ModelSerializer):

@@ -37,7 +37,7 @@ def versions_with(project: Project, annotator_id: int) -> QuerySet[DatasetVersio
 def stale_versions() -> dict[int, str]:
     """{id: why} of all stale dataset versions."""
     rows = DatasetVersion.objects.filter(stale_since__isnull=False).select_related("project").order_by("pk")
-    return {version.pk: f"{version} is stale. {version.stale_reason}" for version in rows}
+    return {version.pk: f"{version}. {version.stale_reason}" for version in rows}
 
 
 def stale_generators(versions: Reasons | None = None) -> dict[int, str]:

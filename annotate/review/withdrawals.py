@@ -257,7 +257,7 @@ def withdrawal_preview(project: Project, annotator: User) -> Preview:
     fills = Judgement.objects.filter(FILLS, comparison=OuterRef("pk"), annotator=annotator)
     versions = list(versions_with(project, annotator.pk).filter(stale_since=None).select_related("project"))
     before = stale_versions()
-    after = before | {version.pk: f"{version} contains work of {annotator}." for version in versions}
+    after = before | {version.pk: f"{version}" for version in versions}
     known = {(model.kind, model.url) for model in stale_models(before)}
     return Preview(
         judgements=Judgement.objects.filter(

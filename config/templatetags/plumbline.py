@@ -48,6 +48,12 @@ def interval(estimate: dict[str, float] | None, style: str = "number") -> str:
 
 
 @register.filter
+def has(container: object, item: object) -> bool:
+    """Whether `item` is in a container that is not written into the template."""
+    return item in container if hasattr(container, "__contains__") else False
+
+
+@register.filter
 def duration(value: object) -> str:
     """Seconds or a timedelta as `4 s`, `3 min 20 s`, `2 h 05 min`."""
     if value is None or value == "":
