@@ -5,10 +5,19 @@ from rest_framework.routers import BaseRouter
 import annotate.datasets.api
 import annotate.generation.api
 import annotate.projects.api
+import annotate.quality.api
 import annotate.ranking.api
 import annotate.review.api
 
 
 def register_api(router: BaseRouter) -> None:
-    for room in (annotate.projects, annotate.generation, annotate.datasets, annotate.ranking, annotate.review):
+    rooms = (
+        annotate.projects,
+        annotate.generation,
+        annotate.datasets,
+        annotate.quality,
+        annotate.ranking,
+        annotate.review,
+    )
+    for room in rooms:
         room.api.register_api(router)

@@ -3,6 +3,7 @@
 import annotate.datasets.urls
 import annotate.generation.urls
 import annotate.projects.urls
+import annotate.quality.urls
 import annotate.ranking.urls
 import annotate.review.urls
 
@@ -11,6 +12,7 @@ urlpatterns = [
     *annotate.projects.urls.urlpatterns,
     *annotate.generation.urls.urlpatterns,
     *annotate.datasets.urls.urlpatterns,
+    *annotate.quality.urls.urlpatterns,
     *annotate.review.urls.urlpatterns,
     *annotate.ranking.urls.urlpatterns,
 ]

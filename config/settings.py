@@ -213,6 +213,7 @@ CELERY_BEAT_SCHEDULE = {
     "reap-silent-runs": {"task": "runs.tasks.reap", "schedule": 10.0},
     "nudge-queued-runs": {"task": "runs.tasks.nudge", "schedule": 30.0},
     "expire-leases": {"task": "annotate.tasks.expire_leases", "schedule": 60.0},
+    "refresh-quality": {"task": "annotate.tasks.refresh_quality", "schedule": 300.0},
 }
 HEARTBEAT_SECONDS = 2.0
 HEARTBEAT_TIMEOUT = ENV.heartbeat_timeout

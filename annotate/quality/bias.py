@@ -7,6 +7,7 @@ enough to exclude what is ordinary. docs/agreement.md says what each means.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,7 +78,7 @@ class PositionBias:
     flag: str
 
 
-def position_bias(won: Floats, shown: NDArray[np.integer]) -> PositionBias | None:
+def position_bias(won: Floats, shown: NDArray[Any]) -> PositionBias | None:
     """Whether the response shown first is judged best more often than chance has it.
 
     won: (J,) how much of the win the first-shown response has: 1, 0, or 1/m if it shares the best rank with m - 1
