@@ -2,6 +2,7 @@
 
 import annotate.datasets.urls
 import annotate.generation.urls
+import annotate.gold.urls
 import annotate.projects.urls
 import annotate.quality.urls
 import annotate.ranking.urls
@@ -12,6 +13,7 @@ urlpatterns = [
     *annotate.projects.urls.urlpatterns,
     *annotate.generation.urls.urlpatterns,
     *annotate.datasets.urls.urlpatterns,
+    *annotate.gold.urls.urlpatterns,
     *annotate.quality.urls.urlpatterns,
     *annotate.review.urls.urlpatterns,
     *annotate.ranking.urls.urlpatterns,
