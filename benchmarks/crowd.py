@@ -133,8 +133,13 @@ class Annotator:
         self.desk_wire = Wire(port, cookies, tally, stubborn=stubborn)
         self.ahead_wire = Wire(port, cookies, tally, stubborn=stubborn)
 
-    async def work(self, *, think: float, until: float = float("inf"), most: int | None = None) -> None:
-        """Rank until monotonic time `until`. think: mean seconds before each submission, 0 for none."""
+    async def work(
+        self, *, think: float, until: float = float("inf"), most: int | None = None, walk_away: bool = False
+    ) -> None:
+        """Rank until monotonic time `until`. think: mean seconds before each submission, 0 for none.
+
+        most: submissions. walk_away: leave with the next item in hand.
+        """
         ahead = delivery = None
         done = 0
         try:
@@ -147,9 +152,11 @@ class Annotator:
                 if think:
                     await self._think(item, think)
                 following = await ahead
+                if walk_away and done == most:
+                    break
                 delivery = asyncio.create_task(self._submit(item))
                 done += 1
-                if time.monotonic() >= until or done == most:
+                if time.monotonic() >= until or (done == most and not walk_away):
                     break
                 if following is None:
                     await delivery
@@ -218,10 +225,14 @@ class Annotator:
 
 
 async def crowd(
-    annotators: Sequence[Annotator], *, think: float, until: float = float("inf"), most: int | None = None
+    annotators: Sequence[Annotator],
+    *,
+    think: float,
+    until: float = float("inf"),
+    most: int | None = None,
+    walk_away: bool = False,
 ) -> list[BaseException]:
     """All at work at once; the errors of those who gave up."""
-    ended = await asyncio.gather(
-        *(annotator.work(think=think, until=until, most=most) for annotator in annotators), return_exceptions=True
-    )
+    work = (annotator.work(think=think, until=until, most=most, walk_away=walk_away) for annotator in annotators)
+    ended = await asyncio.gather(*work, return_exceptions=True)
     return [error for error in ended if isinstance(error, BaseException)]

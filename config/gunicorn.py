@@ -8,7 +8,7 @@ from config.logging import configuration
 
 ENV = Environment.read(os.environ)
 
-worker_class = "gthread"
+worker_class = "config.worker.Worker"
 workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
 threads = 4
 preload_app = True  # the processes share the memory of what they all import
