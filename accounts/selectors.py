@@ -58,10 +58,10 @@ def audit_actions() -> list[str]:
     return list(AuditEntry.objects.order_by("action").values_list("action", flat=True).distinct())
 
 
-def audit_people() -> list[User]:
-    """Those who may have entries: admins and whoever has some."""
+def audit_people(chosen: int = 0) -> list[User]:
+    """Those who may have entries: admins, whoever has some, and who was chosen."""
     wrote = AuditEntry.objects.order_by().values("actor")
-    return list(User.objects.filter(Q(is_staff=True) | Q(pk__in=wrote)).order_by("username"))
+    return list(User.objects.filter(Q(is_staff=True) | Q(pk__in=wrote) | Q(pk=chosen)).order_by("username"))
 
 
 def audit_scopes(keys: Iterable[str] | None = None) -> list[Scope]:

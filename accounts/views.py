@@ -82,7 +82,7 @@ def audit(request: HttpRequest) -> HttpResponse:
         "page": page,
         "given": given,
         "filtered": any(given.values()),
-        "people": selectors.audit_people(),
+        "people": selectors.audit_people(_key(given["person"])),
         "scopes": selectors.audit_scopes(),
         "places": {scope.key: scope for scope in selectors.audit_scopes(entry.scope for entry in page.entries)},
         "actions": selectors.audit_actions(),

@@ -21,6 +21,7 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils import timezone
 
+from accounts.audit import audit_record
 from accounts.models import User
 from annotate.batches import batched
 from annotate.formats.jsonl import Findings
@@ -91,6 +92,7 @@ def import_apply(*, preview: PromptImport, user: User) -> PromptImport:
                     format=preview.format,
                     dimension=dimension,
                     filename=preview.filename,
+                    user=user,
                 )
             )
         preview.report = preview.report | {"imported": report}
@@ -187,10 +189,12 @@ def rankings_import(
     dimension: str = "",
     limit: int | None = None,
     filename: str = "",
+    user: User | None = None,
 ) -> RankingsImported:
     """Import published rankings, all of the file (or its first `limit` comparisons) or nothing.
 
-    Their judge is a user of kind `import`, named after the format. Raises ValidationError by line.
+    Their judge is a user of kind `import`, named after the format; `user` is who imports them. Raises ValidationError
+    by line.
     """
     dimension = chosen_dimension(project, format, dimension)
     findings = Findings()
@@ -203,14 +207,22 @@ def rankings_import(
         if not findings.error_count and not writer.seen:
             findings.error(1, "No usable comparison was found in it.")
         refuse(findings)
-    report = RankingsImported(
-        comparisons=writer.counts["comparisons"],
-        existing=writer.seen - writer.counts["comparisons"],
-        prompts=writer.counts["prompts"],
-        responses=writer.counts["responses"],
-        judgements=writer.counts["comparisons"],
-        skipped=findings.skipped_count,
-    )
+        report = RankingsImported(
+            comparisons=writer.counts["comparisons"],
+            existing=writer.seen - writer.counts["comparisons"],
+            prompts=writer.counts["prompts"],
+            responses=writer.counts["responses"],
+            judgements=writer.counts["comparisons"],
+            skipped=findings.skipped_count,
+        )
+        audit_record(
+            actor=user,
+            action="rankings.imported",
+            subject=filename or f"{FORMATS[format].label} for {project}",
+            scope=f"project:{project.pk}",
+            format=format,
+            **asdict(report),
+        )
     log.info("rankings.imported", project=project.pk, format=format, filename=filename, **asdict(report))
     return report
 

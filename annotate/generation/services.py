@@ -12,6 +12,7 @@ from django.db import transaction
 from django.db.models import Max
 from pydantic import Field
 
+from accounts.audit import audit_record
 from accounts.models import User
 from annotate.generation.models import GenerationRun, Generator
 from annotate.generation.selectors import prompts_selected
@@ -58,7 +59,9 @@ def generator_create(
         errors = {**error.message_dict, **errors}
     if errors:
         raise ValidationError(errors)
-    generator.save()
+    with transaction.atomic():
+        generator.save()
+        audit_record(actor=user, action="generator.created", subject=generator, kind=kind)
     return generator
 
 

@@ -100,7 +100,7 @@ class MembershipViewSet(
         given: dict[str, Any] = serializer.validated_data
         membership = membership_add(project=given["project"], user=given["user"], by=self.request.user)
         if not given.get("is_active", True):
-            membership_set_active(membership=membership, is_active=False)
+            membership_set_active(membership=membership, is_active=False, by=self.request.user)
         serializer.instance = membership
 
     @extend_schema(request=MembershipChangeSerializer, responses=MembershipSerializer)
@@ -108,7 +108,7 @@ class MembershipViewSet(
         """Pause or resume somebody."""
         asked = MembershipChangeSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
-        membership = membership_set_active(membership=self.get_object(), **asked.validated_data)
+        membership = membership_set_active(membership=self.get_object(), by=request.user, **asked.validated_data)
         return Response(MembershipSerializer(membership).data)
 
 
@@ -129,7 +129,7 @@ class InvitationViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewse
         return Response(made.data, status.HTTP_201_CREATED)
 
     def destroy(self, request: Request, pk: str | None = None) -> Response:
-        invitation_revoke(invitation=self.get_object())
+        invitation_revoke(invitation=self.get_object(), by=request.user)
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
@@ -172,6 +172,7 @@ class PromptViewSet(mixins.CreateModelMixin, mixins.ListModelMixin, mixins.Retri
                 format=given["format"],
                 dimension=given["dimension"],
                 filename=file.name,
+                user=request.user,
             )
         return Response(asdict(report), status.HTTP_201_CREATED)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import IO, Any
 
 import structlog
@@ -277,7 +277,9 @@ def prompts_import(
         if not findings.error_count and not seen:
             findings.error(1, "There are no prompts in it.")
         refuse(findings)
-    report = PromptsImported(created, seen - created, findings.skipped_count)
+        report = PromptsImported(created, seen - created, findings.skipped_count)
+        subject = filename or f"prompts of {project}"
+        audit_record(actor=user, action="prompts.imported", subject=subject, scope=scope(project), **asdict(report))
     log.info("prompts.imported", project=project.pk, filename=filename, by=user.pk if user else None, created=created)
     return report
 

@@ -46,7 +46,7 @@ def withdraw(request: HttpRequest, slug: str, user: int) -> HttpResponse:
         try:
             with transaction.atomic():
                 if given["pause"] and membership and membership.is_active:
-                    membership_set_active(membership=membership, is_active=False)
+                    membership_set_active(membership=membership, is_active=False, by=request.user)
                 done = work_withdraw(project=project, annotator=person, by=request.user, reason=str(given["reason"]))
         except ValidationError as error:
             errors = error.messages

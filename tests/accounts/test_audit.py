@@ -103,3 +103,64 @@ def test_a_scope_reads_as_the_project_it_is(as_admin, admin):
     project = project_create(name="Kites", user=admin)
     page = as_admin.get(URL)
     assert f'<a href="{project.get_absolute_url()}">Kites</a>' in page.content.decode()
+
+
+# what is written ------------------------------------------------------------------------------------------------------
+
+
+def actions() -> list[str]:
+    return list(AuditEntry.objects.order_by("id").values_list("action", flat=True))
+
+
+def test_what_admins_do_is_written_with_who_did_it_and_where(as_admin, admin, annotator):
+    """Through the API, which uses the services that pages use."""
+
+    def post(path: str, data: dict, status: int = 201, method: str = "post") -> dict:
+        answer = getattr(as_admin, method)(f"/api/v1/{path}/", data, content_type="application/json")
+        assert answer.status_code == status, answer.content
+        return answer.json() if answer.content else {}
+
+    project = post("projects", {"name": "Kites", "overlap": 1})
+    post(f"projects/{project['id']}", {"overlap": 3}, 200, "patch")
+    member = post("memberships", {"project": project["id"], "user": annotator.pk})
+    post(f"memberships/{member['id']}", {"is_active": False}, 200, "patch")
+    invitation = post("invitations", {"role": "annotator", "projects": [project["id"]]})
+    as_admin.delete(f"/api/v1/invitations/{invitation['invitation']['id']}/")
+    post("generators", {"name": "tiny", "model": "smollm2-135m-instruct"})
+    written = actions()
+    for action in (
+        "project.created",
+        "project.changed",
+        "membership.added",
+        "invitation.created",
+        "invitation.revoked",
+        "generator.created",
+    ):
+        assert action in written, action
+    assert [action for action in written if action.startswith("membership.")][1:], "pausing"
+    changed = AuditEntry.objects.get(action="project.changed")
+    assert changed.details["changed"]["overlap"] == [1, 3]
+    assert changed.scope == f"project:{project['id']}"
+    assert {entry.actor for entry in AuditEntry.objects.all()} == {admin}
+
+
+def test_imports_and_runs_are_written(as_admin, admin):
+    from django.core.files.uploadedfile import SimpleUploadedFile
+
+    from annotate.datasets.models import DatasetRun
+    from annotate.projects.services import project_create
+    from runs.services import run_cancel, run_enqueue, run_retry
+
+    project = project_create(name="Kites", user=admin)
+    file = SimpleUploadedFile("wind.jsonl", b'{"prompt": "Why does wind blow?"}\n')
+    given = {"project": project.pk, "format": "prompts", "file": file}
+    assert as_admin.post("/api/v1/prompts/import/", given).status_code == 201
+    imported = AuditEntry.objects.get(action="prompts.imported")
+    assert (imported.actor, imported.subject, imported.details["created"]) == (admin, "wind.jsonl", 1)
+    run = run_enqueue(run=DatasetRun(kind="dataset", title="First", project=project, created_by=admin))
+    run_cancel(run=run, user=admin)
+    run_retry(run=run, user=admin)
+    assert actions()[-3:] == ["run.started", "run.cancelled", "run.retried"]
+    assert set(AuditEntry.objects.filter(action__startswith="run.").values_list("scope", flat=True)) == {
+        f"project:{project.pk}"
+    }
