@@ -8,6 +8,21 @@ from pathlib import Path
 from django.conf import settings
 from django.contrib.staticfiles.finders import get_finders
 from django.core.management import call_command
+from whitenoise.storage import CompressedManifestStaticFilesStorage
+
+
+class HashedStaticFiles(CompressedManifestStaticFilesStorage):
+    """Every file under a name with its hash, and JavaScript modules import each other by these names.
+
+    So a page that was loaded before a deploy never mixes modules of two versions.
+    """
+
+    support_js_module_import_aggregation = True
+    # Ours only: elsewhere an import in a comment would be taken for one.
+    _js_module_import_aggregation_patterns = (
+        "js/*.js",
+        CompressedManifestStaticFilesStorage._js_module_import_aggregation_patterns[1],
+    )
 
 
 def collect_if_changed() -> bool:
