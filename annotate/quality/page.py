@@ -11,7 +11,7 @@ from accounts.models import User
 from annotate.projects.models import Project
 from annotate.quality.charts import band_chart, bar_chart, dot_plot
 from annotate.quality.selectors import quality_of
-from annotate.quality.words import FLAGS, GROUPS, STATISTICS, STRENGTHS, statistic_text
+from annotate.quality.words import FLAGS, GROUPS, STATISTICS, STRENGTHS, statistic_text, two
 from annotate.ranking.vocabulary import SKIP_REASONS
 
 STUCK = timedelta(minutes=2)  # that long, a worker would have taken it
@@ -68,7 +68,7 @@ def _dimension(one: Json, labels: dict[str, str]) -> Json:
         **one,
         "label": labels.get(one["key"], one["key"]),
         "rows": [
-            {**row, "label": STATISTICS[row["key"]].label, "text": statistic_text(row), "of": STATISTICS[row["key"]].of,
+            {**row, "label": STATISTICS[row["key"]].label, "text": statistic_text(row),
              "by_chance": statistic_text({**row, "value": row["chance"], "low": None})}
             for row in one["statistics"]
         ],
@@ -92,6 +92,7 @@ def _people(group: Json, labels: dict[str, str]) -> list[Json]:
                 "user": user,
                 "name": user.username if user else f"annotator {key}",
                 "flags": [FLAGS[flag] for flag in person["flags"]],
+                "tau": {**person["tau"], "text": two(person["tau"]["value"])} if person["tau"] else None,
                 "dimensions": [
                     {"label": labels.get(name, name), **one} for name, one in person["by_dimension"].items()
                 ],

@@ -151,7 +151,7 @@ def consensus_report(table: Judged, counts: Ints, weights: Floats) -> Json | Non
     if not units.any():
         return None
     unanimous = (counts.max(axis=2) == labels)[units]
-    even = (counts[..., FIRST] == counts[..., SECOND])[units]
+    even = ((counts[..., FIRST] == counts[..., SECOND]) & (counts[..., FIRST] > 0))[units]
     several = np.bincount(table.comparison, minlength=table.comparisons) >= 2
     decided = total = 0
     for best in _best_counts(table.of_comparisons(several), weights):

@@ -10,7 +10,7 @@ from config.templatetags.plumbline import percent
 
 @dataclass(frozen=True, slots=True)
 class Statistic:
-    """label: its name. what: one or two sentences. of: what its n counts. share: shown in per cent."""
+    """label: its name. what: one or two sentences. of: what it is counted from. share: shown in per cent."""
 
     label: str
     what: str
@@ -38,7 +38,7 @@ STATISTICS = {
     "ties": Statistic(
         "Agreement, ties counted",
         "The same with three outcomes: the first is better, a tie, the second is better. Chance depends on "
-        "how many ties"
+        "how many ties "
         "there are.",
         "couples of judgements of a pair",
         share=True,
@@ -46,7 +46,7 @@ STATISTICS = {
     "alpha": Statistic(
         "Krippendorff’s alpha, nominal",
         "Agreement on the three outcomes beyond chance: 0 is chance, 1 is full agreement, below 0 is worse "
-        "than chance."
+        "than chance. "
         "Any number of annotators, any gaps.",
         "pairs judged at least twice",
     ),
@@ -63,7 +63,7 @@ STATISTICS = {
     "cohen": Statistic(
         "Cohen’s kappa, mean",
         "Cohen’s kappa of every two annotators who share at least 20 pairs (at most the 40 who share most), "
-        "averaged by the"
+        "averaged by the "
         "pairs they share.",
         "pairs shared",
     ),
@@ -75,7 +75,7 @@ STATISTICS = {
     "tau": Statistic(
         "Kendall’s tau-b, mean",
         "Correlation of two annotators’ rankings of the same responses, corrected for ties: 1 the same order, "
-        "0 unrelated,"
+        "0 unrelated, "
         "−1 reversed.",
         "couples of rankings",
     ),
@@ -91,7 +91,7 @@ FLAGS = {
     "against": Flag(
         "against the others",
         "The whole interval of the reliability lies below one half: the orders run against what others see. "
-        "Perhaps best and"
+        "Perhaps best and "
         "worst were mixed up; ask before you trust or withdraw the work.",
         "bad",
     ),
