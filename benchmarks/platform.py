@@ -58,7 +58,7 @@ class Platform:
         self.stack.start()
         self._watcher.start()
         deadline = time.monotonic() + 90
-        while not self._answers():
+        while not self.answers():
             if time.monotonic() > deadline:
                 raise RuntimeError(f"The web server is not ready; see {self.var / 'log' / 'web.log'}")
             time.sleep(0.1)
@@ -82,7 +82,7 @@ class Platform:
         while not self._over.wait(0.05):
             self.stack.watch()
 
-    def _answers(self) -> bool:
+    def answers(self) -> bool:
         try:
             return urllib.request.urlopen(f"{self.url}/readyz", timeout=5).status == 200
         except (urllib.error.URLError, OSError):
