@@ -12,6 +12,7 @@ from django.db.models import Case, Count, Max, Q, QuerySet, Value, When
 from accounts.models import User
 from annotate.projects.models import Membership, Project
 from annotate.quality.models import QualityReport
+from annotate.quality.words import FLAGS
 from annotate.ranking.models import Judgement
 
 ROLES = {
@@ -83,14 +84,17 @@ def work_of(users: Sequence[int], project: Project | None = None) -> dict[int, W
 def quality_of_people(project: Project) -> tuple[dict[int, dict[str, Any]], datetime | None]:
     """({user id: what the latest quality report says of their work}, when it was computed)."""
     report = QualityReport.objects.filter(project=project).first()
-    people = report.data.get("annotators") if report and isinstance(report.data, dict) else None
-    if not isinstance(people, dict):
+    if report is None:
         return {}, None
-    return {int(key): value for key, value in people.items() if str(key).isdecimal()}, report.computed_at
+    groups = report.data.get("groups", {}).values()
+    people = {int(key): person for group in groups for key, person in group["annotators"].items()}
+    for person in people.values():
+        person["flag_labels"] = [FLAGS[flag].label if flag in FLAGS else flag for flag in person.get("flags", ())]
+    return people, report.computed_at
 
 
 def qualification_rates(project: Project) -> dict[str, int]:
-    """How many of a project's people passed, failed, or have not finished qualifying; reviewers need not."""
-    rows = project.memberships.filter(role=Membership.Role.ANNOTATOR).order_by()
+    """How many of a project's people passed, failed, or have not finished qualifying."""
+    rows = project.memberships.order_by()
     counts = dict(rows.values_list("qualification").annotate(Count("pk")))
     return {state: counts.get(state, 0) for state in Membership.Qualification.values}

@@ -13,6 +13,7 @@ from accounts.models import AuditEntry, User
 from annotate.models import Membership, QualityReport
 from annotate.projects.invitations import invitation_accept, invitation_create, invitation_revoke
 from annotate.projects.services import membership_add, people_change, project_create
+from annotate.quality.words import FLAGS
 
 PASSWORD = "a-long-way-down-7"
 
@@ -138,13 +139,15 @@ def test_what_people_did_and_how_well_is_shown(as_admin, project, annotator, mak
     judge(make_comparison(project, "Why?", ["a", "b"]), annotator, helpfulness=[1, 2])
     about = {"agreement": {"value": 0.8, "low": 0.7, "high": 0.9, "n": 40}, "flags": ["random"]}
     QualityReport.objects.create(
-        project=project, data={"annotators": {str(annotator.pk): about}}, computed_at=timezone.now()
+        project=project,
+        data={"groups": {"human": {"annotators": {str(annotator.pk): about}}}},
+        computed_at=timezone.now(),
     )
     page = as_admin.get(reverse("annotate:project-people", args=[project.slug]))
     html = page.content.decode()
-    assert "80.0 % [70.0 %, 90.0 %]" in html and "random" in html
+    assert "80.0 % [70.0 %, 90.0 %]" in html and FLAGS["random"].label in html
     assert page.context["rows"][0][1].judgements == 1
-    QualityReport.objects.update(data={"annotators": "not yet"})
+    QualityReport.objects.update(data={})
     assert as_admin.get(reverse("annotate:project-people", args=[project.slug])).status_code == 200
 
 

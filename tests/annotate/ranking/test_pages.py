@@ -259,7 +259,7 @@ def test_a_longer_history_needs_no_more_queries(as_annotator, project, annotator
         judgement_submit(assignment=assignment, rankings=in_shown_order(assignment, 1, 2))
     with django_assert_max_num_queries(6):
         assert as_annotator.get("/annotate/history/").content.decode().count("Revise") >= 8
-    with django_assert_max_num_queries(10):
+    with django_assert_max_num_queries(12):
         as_annotator.get("/annotate/")
 
 
