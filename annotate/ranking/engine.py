@@ -237,6 +237,8 @@ def _hand_out(annotator: User, project: Project, *, after: Assignment | None) ->
                 if project.is_paused:
                     break
                 qualifying = is_qualifying(membership, project)
+                if qualifying and membership.qualification == Membership.Qualification.FAILED:
+                    break  # more of it would decide nothing
                 desk = _desk(annotator, project, qualifying)
                 # Counted after the desk was read: a submission between the two is then seen twice, never not at all.
                 room = None if qualifying else allowance(membership, project).left
