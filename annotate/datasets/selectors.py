@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from django.db.models import Count, Exists, OuterRef, Prefetch, Q, QuerySet
@@ -11,6 +11,8 @@ from annotate.datasets.build import REVIEWER, Record
 from annotate.datasets.config import DatasetConfig
 from annotate.datasets.models import DatasetRun, DatasetVersion
 from annotate.projects.models import Project
+from annotate.quality.reliability import PRIOR, weight_of
+from annotate.quality.selectors import reliability_weights
 from annotate.ranking.models import Comparison, ComparisonResponse, Judgement
 from annotate.review.models import Adjudication
 
@@ -89,7 +91,7 @@ def dataset_records(
 ) -> Iterator[Record]:
     """Every comparison to be taken in order of its id, a chunk in memory at a time."""
     pseudonyms = dataset_pseudonyms(project, config) if pseudonyms is None else pseudonyms
-    weights = _weights(project, config)
+    weigh = _weighing(project, config)
     members = ComparisonResponse.objects.select_related("response__generator").order_by("position")
     judgements = judgements_for(project, config).select_related("assignment").order_by("pk")
     found = (
@@ -103,19 +105,22 @@ def dataset_records(
         .order_by("pk")
     )
     for comparison in found.iterator(chunk_size=CHUNK):
-        yield _record(comparison, pseudonyms, weights)
+        yield _record(comparison, pseudonyms, weigh)
 
 
-def _weights(project: Project, config: DatasetConfig) -> Mapping[int, float]:
-    """{annotator id: weight}; who is not in it weighs 1. Rounded, for the last digits of an estimate mean nothing."""
+def _weighing(project: Project, config: DatasetConfig) -> Callable[[int], float]:
+    """The weight of an annotator, by id; who is too new to be estimated has the prior's.
+
+    Rounded, for the last digits of an estimate mean nothing and need not be the same on two machines.
+    """
     if config.weights == "equal":
-        return {}
-    from annotate.quality.selectors import reliability_weights
+        return lambda annotator: 1.0
+    estimated = reliability_weights(project)
+    prior = weight_of(PRIOR.value)
+    return lambda annotator: round(estimated.get(annotator, prior), 4)
 
-    return {pk: round(weight, 4) for pk, weight in reliability_weights(project).items()}
 
-
-def _record(comparison: Any, pseudonyms: Mapping[int, str], weights: Mapping[int, float]) -> Record:
+def _record(comparison: Any, pseudonyms: Mapping[int, str], weigh: Callable[[int], float]) -> Record:
     responses = [member.response for member in comparison.members.all()]
     keys = [str(response.pk) for response in responses]
     rankings: dict[str, list[dict[str, Any]]] = {}
@@ -127,7 +132,7 @@ def _record(comparison: Any, pseudonyms: Mapping[int, str], weights: Mapping[int
             rankings.setdefault(dimension, []).append(
                 {
                     "ranks": [ranks.get(key) for key in keys],
-                    "weight": weights.get(each.annotator_id, 1.0) if is_judgement else 1.0,
+                    "weight": weigh(each.annotator_id) if is_judgement else 1.0,
                     "annotator": pseudonyms[each.annotator_id] if is_judgement else REVIEWER,
                     "strengths": [strengths.get(key) for key in keys] if strengths else None,
                 }

@@ -118,13 +118,13 @@ def _disagreement_keep(ids: list[int]) -> None:
     judgements = Judgement.objects.filter(comparison__in=ids, comparison__is_closed=True, is_current=True)
     for pk, rankings in judgements.order_by("pk").values_list("comparison", "rankings"):
         given.setdefault(pk, []).append(rankings)
-    changed = []
-    for comparison in Comparison.objects.filter(pk__in=ids):
-        share = _share(given.get(comparison.pk, []))
-        if comparison.disagreement != share:
-            comparison.disagreement = share
-            changed.append(comparison)
-    Comparison.objects.bulk_update(changed, ["disagreement"])
+    changed: dict[float | None, list[int]] = {}
+    for pk, known in Comparison.objects.filter(pk__in=ids).values_list("pk", "disagreement"):
+        share = _share(given.get(pk, []))
+        if known != share:
+            changed.setdefault(share, []).append(pk)
+    for share, pks in changed.items():  # shares of few pairs, so there are few different ones
+        Comparison.objects.filter(pk__in=pks).update(disagreement=share)
 
 
 def _share(given: list[dict[str, dict[str, int]]]) -> float | None:
@@ -185,14 +185,14 @@ def _seat(annotator: User, ids: list[int]) -> None:
     held = seats.filter(state__in=[State.ACTIVE, State.SUBMITTED], slot__isnull=False)
     for pk, slot in held.values_list("comparison", "slot"):
         taken.setdefault(pk, set()).add(slot)
-    seated = []
-    for mine in seats.filter(annotator=annotator, state=State.SUBMITTED, slot=None).select_related("comparison"):
-        free = (s for s in range(mine.comparison.overlap) if s not in taken.get(mine.comparison_id, ()))
-        mine.slot = next(free, None)
-        if mine.slot is not None:
-            mine.updated_at = now
-            seated.append(mine)
-    Assignment.objects.bulk_update(seated, ["slot", "updated_at"])
+    free: dict[int, list[int]] = {}
+    mine = seats.filter(annotator=annotator, state=State.SUBMITTED, slot=None)
+    for pk, comparison, overlap in mine.values_list("pk", "comparison", "comparison__overlap"):
+        slot = next((slot for slot in range(overlap) if slot not in taken.get(comparison, ())), None)
+        if slot is not None:
+            free.setdefault(slot, []).append(pk)
+    for slot, pks in free.items():
+        Assignment.objects.filter(pk__in=pks).update(slot=slot, updated_at=now)
 
 
 # dataset versions -----------------------------------------------------------------------------------------------------

@@ -387,3 +387,30 @@ def test_a_stale_version_says_so_everywhere(version, project, annotator, admin, 
     assert as_admin.get(url).json()["stale_reason"] == "Work of ben was withdrawn: a robot"
     assert "a robot" in as_admin.get(version.get_absolute_url()).content.decode()
     assert ">stale</span>" in as_admin.get(reverse("annotate:dataset-list")).content.decode()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_reliable_annotators_weigh_more_and_the_weights_are_frozen(
+    admin, annotator, other_annotator, outsider, children_share_database
+):
+    from annotate.quality.selectors import reliability_weights
+
+    project = make_project(admin)
+    shuffled = ([3, 1, 2], [2, 3, 1], [3, 2, 1])
+    for number in range(24):
+        comparison = make_comparison(make_prompt(project, f"Question {number}"), ["a b", "c", "d e f"], overlap=3)
+        judge(comparison, annotator, helpfulness=[1, 2, 3])
+        judge(comparison, other_annotator, helpfulness=[1, 2, 3])
+        judge(comparison, outsider, helpfulness=shuffled[number % 3])
+    first, rankings, _ = built(project, weights="reliability")
+    weights = {row["annotator"]: row["weight"] for row in rankings[0]["rankings"]}
+    estimated = reliability_weights(project)
+    assert weights == {
+        f"a{n}": round(estimated[person.pk], 4) for n, person in enumerate((annotator, other_annotator, outsider), 1)
+    }
+    assert weights["a1"] == pytest.approx(weights["a2"], abs=0.01)
+    assert weights["a3"] < 0.5 * weights["a1"]
+    again, _, _ = built(project, weights="reliability")
+    assert again.sha256 == first.sha256
+    card = (artifact_path(first.artifact) / "README.md").read_text("utf-8")
+    assert "estimated reliability" in card

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from argparse import ArgumentParser
 from collections.abc import Iterator
 from typing import Any
@@ -13,8 +14,11 @@ from annotate.datasets.build import Record, write_dataset
 from annotate.datasets.config import DatasetConfig
 from annotate.datasets.selectors import dataset_preview, dataset_pseudonyms, dataset_records
 from annotate.projects.models import Project
+from annotate.quality.services import quality_report_refresh
 from annotate.review.models import Withdrawal
 from runs.child import RunDir, Stopped, UserError, child_main
+
+PATIENCE = 60  # seconds to wait for another process that makes the same report
 
 
 class Command(BaseCommand):
@@ -30,6 +34,8 @@ class Command(BaseCommand):
 def build(run: RunDir) -> None:
     """Write output/ from one snapshot of the database, so that a judgement is wholly in or wholly out."""
     config = DatasetConfig.model_validate(run.config)
+    if config.weights == "reliability":
+        _estimate(run)
     with transaction.atomic():
         with connection.cursor() as cursor:
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
@@ -50,6 +56,18 @@ def build(run: RunDir) -> None:
         raise UserError("No comparison has enough judgements that place two responses. Lower the least judgements.")
     annotators = [pk for pk, name in pseudonyms.items() if name in used]
     run.result(counts=counts, annotators=annotators, withdrawals=known)
+
+
+def _estimate(run: RunDir) -> None:
+    """Estimate reliabilities from the judgements there are now, so that the same judgements give the same weights."""
+    project = Project.objects.get(pk=run.inputs["project"])
+    for _ in range(PATIENCE):
+        if quality_report_refresh(project=project):
+            return
+        if run.stop_requested:
+            raise Stopped
+        time.sleep(1)  # another process is at it
+    raise UserError("The reliability of annotators could not be estimated; the project's quality page says why.")
 
 
 def _watched(run: RunDir, records: Iterator[Record], total: int) -> Iterator[Record]:
