@@ -19,7 +19,7 @@ from typing import Any
 
 ITEM = re.compile(r'data-item="([^"]*)"')
 RETRY_SECONDS = 0.1
-PATIENCE = 60.0  # seconds; somebody who gets no answer for so long has found a bug
+PATIENCE = 150.0  # seconds; somebody who gets no answer for so long has found a bug
 
 
 class GaveUpError(RuntimeError):
