@@ -30,7 +30,7 @@ from annotate.review.models import Withdrawal
 from annotate.review.selectors import DECISION, FILLED, FILLS
 from annotate.review.staleness import StaleModel, stale_models, stale_versions, versions_with
 
-CHUNK = 500
+CHUNK = 2000  # comparisons
 State = Assignment.State
 
 
