@@ -15,7 +15,8 @@ from annotate.quality.words import FLAGS, GROUPS, STATISTICS, STRENGTHS, statist
 from annotate.ranking.vocabulary import SKIP_REASONS
 
 STUCK = timedelta(minutes=2)  # that long, a worker would have taken it
-SHOWN = 40  # annotators in the chart; the table has all
+SHOWN = 40  # annotators in the chart
+LISTED = 200  # in the table; the endpoint has all
 
 Json = dict[str, Any]
 
@@ -52,7 +53,8 @@ def _group(project: Project, group: Json) -> Json:
     return {
         "figures": group,
         "dimensions": [_dimension(one, labels) for one in group["dimensions"]],
-        "people": people,
+        "people": people[:LISTED],
+        "people_count": len(people),
         "flagged": sum(bool(person["flags"]) for person in people),
         "reliability_chart": _reliability_chart(people),
         "shown": min(len(people), SHOWN),

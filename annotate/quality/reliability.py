@@ -277,7 +277,7 @@ class _Model:
         variance = (scores.T @ scores).toarray() + np.diag(self.precision)
         free = np.ones(len(theta), dtype=bool)
         free[-2] = free_spread
-        bread = np.linalg.inv(information[np.ix_(free, free)])
+        bread = np.linalg.pinv(information[np.ix_(free, free)], hermitian=True)
         covariance = bread @ variance[np.ix_(free, free)] @ bread
         return np.sqrt(np.maximum(np.diag(covariance)[: self.size], 0.0))
 

@@ -216,3 +216,28 @@ def test_too_many_pairs_are_sampled_and_the_report_says_so(monkeypatch):
     part, note = reliabilities(data)
     assert note["sampled"] and 400 < note["pairs"] < 800 and note["of"] == 1200
     assert [person.high < 0.5 for person in part] == [person.high < 0.5 for person in whole]
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_no_small_world_breaks_the_report(seed):
+    """One to four people, one to six comparisons of two to five responses, with ties, gaps, and nothing known of
+    display or time: every figure is a number or None."""
+    random = np.random.default_rng(seed)
+    records = []
+    for c in range(random.integers(1, 7)):
+        size = int(random.integers(2, 6))
+        people = random.choice(4, random.integers(1, 5), replace=False).tolist()
+        judgements = [
+            said(
+                who,
+                *random.integers(0, 1 + random.integers(1, 4), size=size).tolist(),
+                places=(random.permutation(size) + 1).tolist() if random.random() < 0.5 else (),
+                seconds=float(random.exponential(20)) if random.random() < 0.5 else None,
+                strengths={"helpfulness": random.integers(0, 4, size=size).tolist()} if random.random() < 0.5 else {},
+            )
+            for who in people
+        ]
+        lengths = random.integers(0, 50, size=size).tolist()
+        records.append(compared(c, *judgements, prompt=c // 2, lengths=lengths, words=float(random.integers(0, 90))))
+    found = quality_report(records, dimensions=["helpfulness"])
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
