@@ -21,3 +21,12 @@ def enter(live_server, context):
         context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": value, "url": live_server.url}])
 
     return enter
+
+
+@pytest.fixture
+def complaints(page) -> list[str]:
+    """What the browser complained about: script errors and refusals of the Content-Security-Policy."""
+    found: list[str] = []
+    page.on("pageerror", lambda error: found.append(str(error)))
+    page.on("console", lambda message: found.append(message.text) if message.type == "error" else None)
+    return found

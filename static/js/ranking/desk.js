@@ -175,6 +175,14 @@ export class Desk {
     return keys[this.alike[keys.indexOf(key)].index];
   }
 
+  // Whom to compare it with first: the one it is nearly the same as, else its neighbour.
+  partner(key) {
+    const { keys } = this.item;
+    const other = this.twin(key);
+    const at = keys.indexOf(key);
+    return this.alike[at].isAlike ? other : keys[at + 1] ?? keys[at - 1];
+  }
+
   // The focused response and the one it is most like; another press takes the marks away.
   toggleDiff() {
     const button = this.form.querySelector("[data-act=diff]");

@@ -22,7 +22,7 @@ export class Pair {
     this.desk = desk;
     const { keys } = desk.item;
     this.pairs = keys.flatMap((left, i) => keys.slice(i + 1).map((right) => [left, right]));
-    const wanted = [desk.current, desk.twin(desk.current)].sort().join();
+    const wanted = [desk.current, desk.partner(desk.current)].sort().join();
     this.at = Math.max(0, this.pairs.findIndex((pair) => pair.join() === wanted));
     this.isMarked = desk.marked !== null;
     this.#show();

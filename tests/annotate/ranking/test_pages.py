@@ -268,3 +268,78 @@ def test_a_draft_never_leaves_its_assignment(as_annotator, desk, project):
     draft_save(assignment=desk, draft={"rationale": "mine"})
     other = as_annotator.post(f"/annotate/assignments/{desk.pk}/ahead", {}, content_type="application/json").json()
     assert "mine" not in other["html"].split("rationale", 1)[1][:200]
+
+
+def test_an_edit_travels_in_letters(as_annotator, annotator, project):
+    project.ask_edit = True
+    project.save()
+    make_comparison(project, texts=["One <b>.", "Two.", "Three.", "Four."])
+    desk = assignment_next(annotator=annotator, project=project)
+    html = as_annotator.get(f"/annotate/assignments/{desk.pk}/").content.decode()
+    assert "<template data-source>One &lt;b&gt;.</template>" in html
+    draft = ANSWER | {"edit": {"response": "B", "text": "Better."}}
+    post(as_annotator, f"/annotate/assignments/{desk.pk}/draft", draft)
+    item = as_annotator.get(f"/annotate/assignments/{desk.pk}/").context["item"]
+    assert item.given["edit"] == {"response": "B", "text": "Better."}
+    assert not any(f'"{pk}"' in item.json for pk in desk.display_order)
+    assert post(as_annotator, f"/annotate/assignments/{desk.pk}/submit", draft).status_code == 200
+    assert Judgement.objects.get().edit.edited_from_id == desk.display_order[1]
+
+
+def test_texts_are_on_the_page_once_where_nobody_edits(as_annotator, desk):
+    html = as_annotator.get(f"/annotate/assignments/{desk.pk}/").content.decode()
+    assert "data-source" not in html and 'data-act="edit"' not in html
+
+
+def test_an_edit_without_javascript_begins_with_the_text_and_keeps_the_rest(as_annotator, annotator, project):
+    project.ask_edit = True
+    project.save()
+    make_comparison(project, texts=["\nOne.", "Two.", "Three.", "Four."])
+    desk = assignment_next(annotator=annotator, project=project)
+    url = f"/annotate/assignments/{desk.pk}/"
+    letter = "ABCD"[
+        [r.text for pk in desk.display_order for r in desk.comparison.responses.filter(pk=pk)].index("\nOne.")
+    ]
+    html = as_annotator.post(url, ranks({"A": "2"}) | {"action": f"edit-{letter}"}).content.decode()
+    assert ">\n\nOne.</textarea>" in html  # the first line end after the tag is not part of the text
+    assert '<option value="2" selected>' in html
+    assert as_annotator.post(url, {"action": "edit-Z"}).status_code == 404
+
+
+@pytest.mark.parametrize("step", ["\u0000", "x" * 50, {"a": 1}, 7])
+def test_a_step_that_is_none_is_forgotten(as_annotator, desk, step):
+    assert post(as_annotator, f"/annotate/assignments/{desk.pk}/draft", {"step": step}).status_code == 200
+    desk.refresh_from_db()
+    assert desk.draft["step"] == ""
+
+
+@pytest.mark.parametrize("text", ["a\ud800b", "a\u0000b"])
+def test_text_that_postgresql_refuses_is_stored_without_it(as_annotator, desk, text):
+    assert post(as_annotator, f"/annotate/assignments/{desk.pk}/draft", {"rationale": text}).status_code == 200
+
+
+def test_the_guidelines_beside_the_work_are_the_members(project, as_annotator, as_outsider, as_nobody):
+    url = f"/annotate/{project.slug}/guidelines/text"
+    answer = as_annotator.get(url).json()
+    assert "Be fair</h3>" in answer["html"] and "<script>x" not in answer["html"]
+    assert as_outsider.get(url).status_code == 404
+    assert as_nobody.get(url).status_code == 401
+
+
+@pytest.mark.parametrize("wanted", [False, True])
+def test_feedback_is_given_only_where_the_project_wants_it(as_annotator, annotator, project, wanted):
+    from annotate.gold.models import Gold
+
+    project.gold_feedback, project.must_qualify = wanted, True
+    project.save()
+    comparison = make_comparison(project, "known", purpose="qualification", is_closed=True)
+    first, second = (str(pk) for pk in comparison.members.values_list("response_id", flat=True)[:2])
+    Gold.objects.create(comparison=comparison, rankings={"helpfulness": {first: 1, second: 2}}, explanation="Why.")
+    desk = assignment_next(annotator=annotator, project=project)
+    assert "Qualification 1 of 1" in as_annotator.get(f"/annotate/assignments/{desk.pk}/").content.decode()
+    answer = post(as_annotator, f"/annotate/assignments/{desk.pk}/submit", ANSWER).json()
+    assert answer["outcome"] == "accepted"  # gold takes no place, and is no extra
+    assert ("feedback" in answer) is wanted
+    if wanted:
+        html = answer["feedback"]["html"]
+        assert "Known answer" in html and "Why." in html and not {first, second} & set(re.findall(r"\d+", html))

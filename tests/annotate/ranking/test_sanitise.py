@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import re
+from html import unescape
 
 import pytest
 
+from annotate.ranking.code import LANGUAGES, highlight_code
 from annotate.ranking.sanitise import LONGEST_MARKDOWN, TAGS, render_markdown, render_plain
 from tests.annotate.ranking.hostile import PAYLOADS
 
@@ -47,3 +49,31 @@ def test_very_long_text_is_shown_as_it_is():
 
 def test_what_people_wrote_is_shown_as_typed():
     assert render_plain("# include <stdio.h>") == '<p class="as-typed"># include &lt;stdio.h&gt;</p>'
+
+
+def test_code_is_coloured_by_classes_and_reads_as_it_was_written():
+    code = "def f(x):\n    return '<b>' if x < 2 else \"&amp;\"  # \u00e9\n\n"
+    html = render_markdown(f"```python\n{code}```\n")
+    assert '<span class="hl-k">def</span>' in html and "style=" not in html
+    assert unescape(re.sub("<[^>]+>", "", html)).startswith(code)
+
+
+@pytest.mark.parametrize("fence", ["```\nif x < 1:\n```", "```klingon\nif x < 1:\n```", "    if x < 1:\n"])
+def test_code_of_no_known_language_is_plain(fence):
+    assert "<pre><code>if x &lt; 1:\n</code></pre>" in render_markdown(fence)
+
+
+@pytest.mark.parametrize("code", ["x = 1\n" * 2000, "\n" * 1000 + "x", "((((" * 500])
+def test_code_that_would_take_long_to_colour_is_plain(code):
+    assert "hl-" not in render_markdown(f"```c\n{code}\n```")
+
+
+def test_every_language_that_is_named_exists():
+    for name in LANGUAGES:
+        assert highlight_code("x = 1", name)
+
+
+def test_characters_that_turn_the_reading_around_are_named():
+    for html in (render_markdown("safe \u202eevil"), render_plain("safe \u202eevil")):
+        assert "safe [U+202E]evil" in html and "\u202e" not in html
+    assert "\u200f" in render_markdown("\u200fשלום")  # a mark that right-to-left text needs stays
