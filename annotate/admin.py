@@ -4,5 +4,6 @@ import annotate.datasets.admin
 import annotate.generation.admin
 import annotate.gold.admin
 import annotate.projects.admin
+import annotate.quality.admin
 import annotate.ranking.admin
 import annotate.review.admin  # noqa: F401

@@ -1,6 +1,15 @@
 from django.contrib import admin
 
-from annotate.projects.models import Dimension, Invitation, Membership, Project, Prompt, PromptImport
+from annotate.projects.models import (
+    Attribute,
+    Dimension,
+    Guidelines,
+    Invitation,
+    Membership,
+    Project,
+    Prompt,
+    PromptImport,
+)
 
 
 class DimensionInline(admin.TabularInline):
@@ -8,12 +17,17 @@ class DimensionInline(admin.TabularInline):
     extra = 0
 
 
+class AttributeInline(admin.TabularInline):
+    model = Attribute
+    extra = 0
+
+
 @admin.register(Project)
 class ProjectAdmin(admin.ModelAdmin):
-    list_display = ("name", "slug", "k", "overlap", "is_paused", "created_at")
+    list_display = ("name", "slug", "task", "k", "overlap", "is_paused", "created_at")
     prepopulated_fields = {"slug": ("name",)}
     raw_id_fields = ("created_by",)
-    inlines = (DimensionInline,)
+    inlines = (DimensionInline, AttributeInline)
 
 
 @admin.register(Dimension)
@@ -23,10 +37,35 @@ class DimensionAdmin(admin.ModelAdmin):
     list_filter = ("project",)
 
 
+@admin.register(Attribute)
+class AttributeAdmin(admin.ModelAdmin):
+    list_display = ("label", "key", "project", "points", "position")
+    list_select_related = ("project",)
+    list_filter = ("project",)
+
+
+@admin.register(Guidelines)
+class GuidelinesAdmin(admin.ModelAdmin):
+    """Read only: judgements name the version they were made under."""
+
+    list_display = ("project", "number", "created_by", "created_at")
+    list_filter = ("project",)
+    list_select_related = ("project", "created_by")
+
+    def has_add_permission(self, request) -> bool:  # type: ignore[no-untyped-def]
+        return False
+
+    def has_change_permission(self, request, obj=None) -> bool:  # type: ignore[no-untyped-def]
+        return False
+
+    def has_delete_permission(self, request, obj=None) -> bool:  # type: ignore[no-untyped-def]
+        return False
+
+
 @admin.register(Membership)
 class MembershipAdmin(admin.ModelAdmin):
-    list_display = ("user", "project", "is_active", "created_at")
-    list_filter = ("project", "is_active")
+    list_display = ("user", "project", "role", "is_active", "qualification", "created_at")
+    list_filter = ("project", "role", "is_active", "qualification")
     list_select_related = ("user", "project")
     raw_id_fields = ("user",)
 

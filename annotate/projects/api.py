@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from django.db import transaction
 from django.db.models import Prefetch, QuerySet
 from django.urls import reverse
 from drf_spectacular.types import OpenApiTypes
@@ -17,12 +18,16 @@ from rest_framework.response import Response
 from rest_framework.routers import BaseRouter
 
 from annotate.formats.prompts import PromptRecord
+from annotate.gold.services import membership_qualify
 from annotate.imports import rankings_import
 from annotate.pairs import content_hash
 from annotate.projects.invitations import invitation_create, invitation_revoke
 from annotate.projects.models import Invitation, Membership, Project, Prompt
 from annotate.projects.selectors import project_progress
+from annotate.projects.selectors_comparisons import Wanted, comparisons_matching
 from annotate.projects.serializers import (
+    ComparisonsChangedSerializer,
+    ComparisonsChangeSerializer,
     ComparisonSerializer,
     ImportReportSerializer,
     ImportSerializer,
@@ -38,12 +43,13 @@ from annotate.projects.serializers import (
 from annotate.projects.services import (
     PRESETS,
     membership_add,
-    membership_set_active,
+    membership_update,
     project_create,
     project_update,
     prompts_import,
     prompts_store,
 )
+from annotate.projects.services_comparisons import comparisons_change
 from annotate.ranking.models import Comparison, ComparisonResponse
 
 
@@ -65,7 +71,7 @@ class ProjectViewSet(
 ):  # fmt: skip
     """Annotation campaigns. A project is paused rather than deleted: what people judged stays."""
 
-    queryset = Project.objects.prefetch_related("dimensions").order_by("pk")
+    queryset = Project.objects.prefetch_related("dimensions", "attributes").order_by("pk")
     serializer_class = ProjectSerializer
 
     def perform_create(self, serializer: serializers.BaseSerializer) -> None:
@@ -96,19 +102,26 @@ class MembershipViewSet(
     def get_queryset(self) -> QuerySet[Membership]:
         return narrowed(super().get_queryset(), self.request, project="project", user="user")
 
+    @transaction.atomic
     def perform_create(self, serializer: serializers.BaseSerializer) -> None:
-        given: dict[str, Any] = serializer.validated_data
-        membership = membership_add(project=given["project"], user=given["user"], by=self.request.user)
-        if not given.get("is_active", True):
-            membership_set_active(membership=membership, is_active=False, by=self.request.user)
-        serializer.instance = membership
+        given: dict[str, Any] = dict(serializer.validated_data)
+        project, user = given.pop("project"), given.pop("user")
+        membership = membership_add(project=project, user=user, by=self.request.user)
+        serializer.instance = membership_update(membership=membership, by=self.request.user, **given)
 
     @extend_schema(request=MembershipChangeSerializer, responses=MembershipSerializer)
+    @transaction.atomic
     def partial_update(self, request: Request, pk: str | None = None) -> Response:
-        """Pause or resume somebody."""
-        asked = MembershipChangeSerializer(data=request.data)
+        """Pause or resume somebody, change their role or limit, or decide about their qualification."""
+        membership = self.get_object()
+        asked = MembershipChangeSerializer(data=request.data, partial=True)
         asked.is_valid(raise_exception=True)
-        membership = membership_set_active(membership=self.get_object(), by=request.user, **asked.validated_data)
+        given = dict(asked.validated_data)
+        decided = given.pop("qualification", membership.qualification)
+        membership = membership_update(membership=membership, by=request.user, **given)
+        if decided != membership.qualification:
+            passed = {"passed": True, "failed": False}.get(decided)
+            membership = membership_qualify(membership=membership, passed=passed, by=request.user)
         return Response(MembershipSerializer(membership).data)
 
 
@@ -194,6 +207,29 @@ class ComparisonViewSet(viewsets.ReadOnlyModelViewSet):
 
     def get_queryset(self) -> QuerySet[Comparison]:
         return narrowed(super().get_queryset(), self.request, project="project", prompt="prompt", round="round")
+
+    @extend_schema(request=ComparisonsChangeSerializer, responses=ComparisonsChangedSerializer, parameters=[])
+    @action(detail=False, methods=["post"])
+    def change(self, request: Request) -> Response:
+        """Set the priority, overlap or round of many comparisons, close them, or open them again."""
+        asked = ComparisonsChangeSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        given = asked.validated_data
+        project = given["project"]
+        if "ids" in given:
+            rows, meant = Comparison.objects.filter(pk__in=given["ids"]), {"comparisons": given["ids"]}
+        else:
+            wanted = Wanted(given["state"], given.get("round"), given["tag"])
+            rows, meant = comparisons_matching(project, wanted), {"all_matching": wanted.json() or "no filter"}
+        changed = comparisons_change(
+            project=project,
+            comparisons=rows,
+            action=given["action"],
+            value=given.get("value"),
+            by=request.user,
+            asked=meant,
+        )
+        return Response(asdict(changed))
 
 
 def register_api(router: BaseRouter) -> None:

@@ -298,6 +298,9 @@ class ProjectSetup:
         """The project as the page has it now, saved nowhere; fields with errors keep what they were."""
         self.is_valid()
         project = self.form.instance
+        before = Project.objects.get(pk=project.pk) if project.pk else Project()
+        for name in self.form.errors.keys() & set(self.form.Meta.fields):
+            setattr(project, name, getattr(before, name))
         if project.task == Project.Task.PAIRWISE:
             project.k = 2
         values = self.values()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from django.db import connection
-from django.db.models import Aggregate, Count, IntegerField, OuterRef, Q, QuerySet, Subquery, Sum, Value
+from django.db.models import Aggregate, Count, IntegerField, Min, OuterRef, Q, QuerySet, Subquery, Sum, Value
 from django.db.models.functions import Coalesce
+from django.utils import timezone
 
 from annotate.projects.models import Guidelines, Membership, Project, Prompt
 
@@ -16,7 +18,8 @@ from annotate.projects.models import Guidelines, Membership, Project, Prompt
 class Progress:
     """How far a project is.
 
-    needed: judgements that its comparisons ask for. done: those they have; a closed comparison has all it needs.
+    needed: judgements that its comparisons ask for. done: those they have; a closed comparison has all it needs. Gold
+    is not counted.
     """
 
     prompts: int
@@ -38,12 +41,14 @@ def projects_with_progress() -> QuerySet[Project]:
     """All projects with the counts their list shows: one subquery a figure, so that joins do not multiply rows."""
     from annotate.models import Comparison, DatasetVersion, Judgement
 
+    # Gold is work for nobody's dataset: it is neither needed nor done.
+    work = Comparison.objects.filter(purpose=Comparison.Purpose.WORK)
     open_judgements = Judgement.objects.filter(is_current=True, comparison__is_closed=False)
     return Project.objects.annotate(
         prompt_count=_per_project(Prompt.objects, "project", Count("pk")),
-        comparison_count=_per_project(Comparison.objects, "project", Count("pk")),
-        needed=_per_project(Comparison.objects, "project", Sum("overlap")),
-        done=_per_project(Comparison.objects.filter(is_closed=True), "project", Sum("overlap"))
+        comparison_count=_per_project(work, "project", Count("pk")),
+        needed=_per_project(work, "project", Sum("overlap")),
+        done=_per_project(work.filter(is_closed=True), "project", Sum("overlap"))
         + _per_project(open_judgements, "comparison__project", Count("pk")),
         member_count=_per_project(Membership.objects.filter(is_active=True), "project", Count("pk")),
         version_count=_per_project(DatasetVersion.objects, "project", Count("pk")),
@@ -58,15 +63,15 @@ def _per_project(rows: Any, path: str, figure: Aggregate) -> Coalesce:
 def project_progress(project: Project) -> Progress:
     from annotate.models import Comparison, DatasetVersion, Judgement, Response
 
-    comparisons = Comparison.objects.filter(project=project).aggregate(
+    work = Comparison.Purpose.WORK
+    comparisons = Comparison.objects.filter(project=project, purpose=work).aggregate(
         total=Count("pk"),
         closed=Count("pk", filter=Q(is_closed=True)),
         needed=Coalesce(Sum("overlap"), 0),
         finished=Coalesce(Sum("overlap", filter=Q(is_closed=True)), 0),
     )
-    judgements = Judgement.objects.filter(comparison__project=project, is_current=True).aggregate(
-        total=Count("pk"), open=Count("pk", filter=Q(comparison__is_closed=False))
-    )
+    current = Judgement.objects.filter(comparison__project=project, comparison__purpose=work, is_current=True)
+    judgements = current.aggregate(total=Count("pk"), open=Count("pk", filter=Q(comparison__is_closed=False)))
     return Progress(
         prompts=Prompt.objects.filter(project=project).count(),
         responses=Response.objects.filter(prompt__project=project).count(),
@@ -87,6 +92,42 @@ def guideline_versions(project: Project) -> QuerySet[Guidelines]:
     made = Judgement.objects.filter(guidelines=OuterRef("pk"), is_current=True).order_by().values("guidelines")
     counted = Subquery(made.annotate(count=Count("pk")).values("count"), output_field=IntegerField())
     return project.guideline_versions.select_related("created_by").annotate(judged=Coalesce(counted, Value(0)))
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """week: judgements of the last seven days. per_day: from them; None where there are too few to say. days: how many
+    the rest takes at that pace; None where that is unknown, or nothing is left."""
+
+    week: int
+    per_day: float | None
+    days: float | None
+
+    @property
+    def hours(self) -> int | None:
+        return None if self.days is None else max(1, round(24 * self.days))
+
+
+FEW = 10  # judgements, or less than a day of work, tell nothing about the next days
+
+
+def project_pace(project: Project, progress: Progress) -> Pace:
+    """How fast judgements come, and how long the rest takes if they go on coming like that."""
+    from annotate.models import Comparison, Judgement
+
+    now = timezone.now()
+    week = Judgement.objects.filter(
+        comparison__project=project,
+        comparison__purpose=Comparison.Purpose.WORK,
+        is_current=True,
+        created_at__gte=now - timedelta(days=7),
+    ).exclude(source=Judgement.Source.IMPORT)
+    found = week.aggregate(count=Count("pk"), first=Min("created_at"))
+    if found["count"] < FEW or now - found["first"] < timedelta(days=1):
+        return Pace(found["count"], None, None)
+    per_day = found["count"] / ((now - found["first"]) / timedelta(days=1))
+    left = progress.needed - progress.done
+    return Pace(found["count"], per_day, left / per_day if left > 0 else None)
 
 
 @dataclass(frozen=True, slots=True)

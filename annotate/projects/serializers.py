@@ -11,7 +11,9 @@ from annotate.formats.conversations import check_conversation
 from annotate.formats.jsonl import Refused, check_text
 from annotate.formats.rankings import FORMATS
 from annotate.projects.invitations import LONGEST_DAYS
-from annotate.projects.models import Dimension, Invitation, Membership, Project, Prompt, PromptImport
+from annotate.projects.models import Attribute, Dimension, Invitation, Membership, Project, Prompt, PromptImport
+from annotate.projects.selectors_comparisons import STATES
+from annotate.projects.services_comparisons import ACTIONS
 from annotate.ranking.models import Comparison
 
 
@@ -22,10 +24,28 @@ class DimensionSerializer(serializers.ModelSerializer):
         extra_kwargs = {"label": {"required": False}}
 
 
+class AttributeSerializer(serializers.ModelSerializer):
+    class Meta:
+        model = Attribute
+        fields = ["key", "label", "low", "high", "points"]
+        extra_kwargs = {"label": {"required": False}}
+
+
+class FlagSerializer(serializers.Serializer):
+    key = serializers.CharField(max_length=40)
+    label = serializers.CharField(max_length=60, default="", allow_blank=True, help_text="empty: the built-in one")
+    about = serializers.ChoiceField(choices=["prompt", "response"])
+
+
 class ProjectSerializer(serializers.ModelSerializer):
-    """`dimensions` are in the order they are asked; given, they replace the ones there are."""
+    """`dimensions`, `attributes` and `flags` are in the order they are asked; given, they replace the ones there are.
+
+    What judgements speak of stays: their task, and the keys and scales they use. The pairwise task has K = 2.
+    """
 
     dimensions = DimensionSerializer(many=True, required=False)
+    attributes = AttributeSerializer(many=True, required=False)
+    flags = FlagSerializer(many=True, required=False)
 
     class Meta:
         model = Project
@@ -39,7 +59,21 @@ class ProjectSerializer(serializers.ModelSerializer):
             "overlap",
             "lease_minutes",
             "is_paused",
+            "task",
             "dimensions",
+            "attributes",
+            "flags",
+            "ask_strength",
+            "ask_rationale",
+            "ask_edit",
+            "rating_points",
+            "daily_limit",
+            "total_limit",
+            "gold_rate",
+            "gold_feedback",
+            "must_qualify",
+            "qualification_threshold",
+            "adjudicate_above",
             "created_at",
         ]
         read_only_fields = ["slug"]
@@ -62,13 +96,51 @@ class MembershipSerializer(serializers.ModelSerializer):
 
     class Meta:
         model = Membership
-        fields = ["id", "project", "user", "is_active", "created_at"]
+        fields = [
+            "id",
+            "project",
+            "user",
+            "is_active",
+            "role",
+            "total_limit",
+            "qualification",
+            "qualification_score",
+            "qualified_at",
+            "created_at",
+        ]
+        read_only_fields = ["qualification", "qualification_score", "qualified_at"]
         # Adding somebody who is there already lets them work again, as on the people page.
         validators: list[Any] = []
 
 
-class MembershipChangeSerializer(serializers.Serializer):
-    is_active = serializers.BooleanField()
+class MembershipChangeSerializer(serializers.ModelSerializer):
+    """What is given is changed; `qualification` is an admin's word, whatever the scores ("open": let them decide)."""
+
+    qualification = serializers.ChoiceField(choices=Membership.Qualification.choices, required=False)
+
+    class Meta:
+        model = Membership
+        fields = ["is_active", "role", "total_limit", "qualification"]
+        extra_kwargs = {"is_active": {"required": False}, "role": {"required": False}}
+
+
+class ComparisonsChangeSerializer(serializers.Serializer):
+    """Which comparisons (`ids`, or all that match the filters) and what is to become of them."""
+
+    project = serializers.PrimaryKeyRelatedField(queryset=Project.objects.all())
+    ids = serializers.ListField(child=serializers.IntegerField(min_value=1), required=False, max_length=10_000)
+    state = serializers.ChoiceField(choices=list(STATES), default="", help_text="as in the list of comparisons")
+    round = serializers.IntegerField(required=False, min_value=0, max_value=30_000)
+    tag = serializers.CharField(default="", allow_blank=True, max_length=60)
+    action = serializers.ChoiceField(choices=list(ACTIONS.items()))
+    value = serializers.IntegerField(required=False, help_text="the new priority, overlap or round")
+
+
+class ComparisonsChangedSerializer(serializers.Serializer):
+    count = serializers.IntegerField(help_text="comparisons that are different now")
+    closed = serializers.IntegerField(help_text="of them")
+    opened = serializers.IntegerField(help_text="of them")
+    complete = serializers.BooleanField(help_text="false: time ran out; ask the same again")
 
 
 class InvitationSerializer(serializers.ModelSerializer):
@@ -172,6 +244,8 @@ class ComparisonSerializer(serializers.ModelSerializer):
             "priority",
             "overlap",
             "is_closed",
+            "purpose",
+            "disagreement",
             "created_at",
         ]
         read_only_fields = fields

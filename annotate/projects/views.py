@@ -7,11 +7,19 @@ from django.shortcuts import get_object_or_404, render
 
 from accounts.permissions import admin_required
 from annotate.generation.selectors import generation_runs
+from annotate.gold.models import Gold
 from annotate.projects.models import Project
-from annotate.projects.selectors import project_progress, projects_with_progress, prompt_tags, prompts_page
+from annotate.projects.selectors import (
+    project_pace,
+    project_progress,
+    projects_with_progress,
+    prompt_tags,
+    prompts_page,
+)
 from annotate.projects.steps import next_step
 from annotate.quality.selectors import project_agreement
 from annotate.ranking.sanitise import render_markdown
+from annotate.review.selectors import review_queue
 
 
 @admin_required
@@ -28,11 +36,17 @@ def project_detail(request: HttpRequest, slug: str) -> HttpResponse:
     context = {
         "project": project,
         "progress": progress,
+        "pace": project_pace(project, progress),
         "step": next_step(project, progress),
+        "waiting": review_queue(project, request.user).count(),
+        "gold": Gold.objects.filter(comparison__project=project).count(),
+        "version": project.guideline_versions.first(),
         "dimensions": project.dimensions.all(),
         "guidelines": render_markdown(project.guidelines) if project.guidelines else "",
         "agreement": project_agreement(project),
-        "members": project.memberships.select_related("user").order_by("user__username")[:50],
+        "attributes": project.attributes.all(),
+        "members": project.memberships.select_related("user").order_by("-is_active", "user__username")[:12],
+        "member_count": project.memberships.count(),
         "runs": generation_runs().filter(project=project)[:5],
         "versions": project.dataset_versions.select_related("project").order_by("-number")[:5],
     }

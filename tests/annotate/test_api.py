@@ -56,6 +56,71 @@ def test_a_project_without_dimensions_gets_the_usual_ones(as_admin):
     assert [d["key"] for d in made["dimensions"]] == ["helpfulness", "harmlessness"]
 
 
+def test_everything_of_the_set_up_page_is_said_over_rest_too(as_admin):
+    asked = {
+        "name": "Truth",
+        "task": "rating",
+        "rating_points": 7,
+        "attributes": [{"key": "wit", "label": "Wit", "points": 3, "low": "dull"}],
+        "flags": [
+            {"key": "refuses", "about": "response"},
+            {"key": "dated", "label": "Out of date", "about": "response"},
+        ],
+        "ask_rationale": "required",
+        "gold_rate": 0.1,
+        "must_qualify": True,
+        "daily_limit": 50,
+    }
+    made = post(as_admin, "projects", asked)
+    assert made.status_code == 201, made.content
+    body = made.json()
+    assert {name: body[name] for name in asked if name not in ("attributes", "flags")} == {
+        name: value for name, value in asked.items() if name not in ("attributes", "flags")
+    }
+    assert body["attributes"] == [{"key": "wit", "label": "Wit", "low": "dull", "high": "", "points": 3}]
+    assert body["flags"] == [
+        {"key": "refuses", "label": "", "about": "response"},
+        {"key": "dated", "label": "Out of date", "about": "response"},
+    ]
+    changed = patch(as_admin, f"projects/{body['id']}", {"task": "pairwise", "attributes": []}).json()
+    assert (changed["task"], changed["k"], changed["attributes"]) == ("pairwise", 2, [])
+    for wrong, field in [
+        ({"gold_rate": 0.9}, "gold_rate"),
+        ({"flags": [{"key": "odd", "about": "response"}]}, "flags"),
+        ({"flags": [{"key": "odd", "about": "weather", "label": "x"}]}, "flags"),
+        ({"attributes": [{"key": "helpfulness"}]}, "attributes"),
+        ({"attributes": [{"key": "wit", "points": 99}]}, "attributes"),
+        ({"task": "guess"}, "task"),
+    ]:
+        refused = patch(as_admin, f"projects/{body['id']}", wrong)
+        assert refused.status_code == 400 and field in refused.json(), (wrong, refused.content)
+    assert as_admin.get(f"/api/v1/projects/{body['id']}/").json() == changed
+
+
+def test_comparisons_are_changed_together(as_admin, as_annotator, project, make_comparison):
+    for number in range(3):
+        make_comparison(project, f"Q{number}", ["a", "b"], round=1 + number % 2)
+    asked = {"project": project.pk, "round": 1, "action": "priority", "value": 5}
+    assert post(as_annotator, "comparisons/change", asked).status_code == 403
+    done = post(as_admin, "comparisons/change", asked)
+    assert done.json() == {"count": 2, "closed": 0, "opened": 0, "complete": True}
+    [low] = as_admin.get("/api/v1/comparisons/?round=2").json()["results"]
+    assert low["priority"] == 0 and low["purpose"] == "work"
+    assert post(as_admin, "comparisons/change", {**asked, "ids": [low["id"]]}).json()["count"] == 1
+    assert "value" in post(as_admin, "comparisons/change", {**asked, "value": 9999}).json()
+    assert "value" in post(as_admin, "comparisons/change", {"project": project.pk, "action": "overlap"}).json()
+
+
+def test_a_persons_place_is_changed(as_admin, as_annotator, project, annotator):
+    pk = project.memberships.get(user=annotator).pk
+    asked = {"role": "reviewer", "total_limit": 9, "qualification": "passed"}
+    assert patch(as_annotator, f"memberships/{pk}", asked).status_code == 403
+    changed = patch(as_admin, f"memberships/{pk}", asked).json()
+    assert {name: changed[name] for name in asked} == asked and changed["is_active"]
+    assert patch(as_admin, f"memberships/{pk}", {"qualification": "open"}).json()["qualification"] == "open"
+    assert patch(as_admin, f"memberships/{pk}", {"role": "king"}).status_code == 400
+
+
 def test_wrong_values_are_field_errors(as_admin, project):
     assert "k" in post(as_admin, "projects", {"name": "X", "k": 99}).json()
     assert "name" in post(as_admin, "projects", {"name": project.name}).json()
