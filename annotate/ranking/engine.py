@@ -244,10 +244,10 @@ def _hand_out(annotator: User, project: Project, *, after: Assignment | None) ->
                 room = None if qualifying else allowance(membership, project).left
                 if room == 0:
                     break
-                for assignment in desk:
+                for pk, started in desk:
                     # Ahead of what is on screen comes only what never was: what was there before is on its way in.
-                    fits = after is None or (assignment.pk != after.pk and assignment.started_at is None)
-                    if fits and lease_renew(assignment, project):
+                    fits = after is None or (pk != after.pk and started is None)
+                    if fits and (assignment := _pick_up(pk, annotator, project)):
                         _show(after, project)
                         return assignment
                 if room is not None and len(desk) >= room:
@@ -282,11 +282,19 @@ def _hand_out(annotator: User, project: Project, *, after: Assignment | None) ->
     return None
 
 
-def _desk(annotator: User, project: Project, qualifying: bool) -> list[Assignment]:
-    """What is held and may be judged now."""
-    desk = held(annotator, project).select_related("comparison")
+def _desk(annotator: User, project: Project, qualifying: bool) -> list[tuple[int, datetime | None]]:
+    """(id, when it was first on screen) of what is held and may be judged now."""
     asked = [Purpose.QUALIFICATION] if qualifying else [Purpose.WORK, Purpose.GOLD]
-    return [_with(a, annotator, project) for a in desk if a.comparison.purpose in asked]
+    rows = held(annotator, project).values_list("pk", "started_at", "comparison__purpose")
+    return [(pk, started) for pk, started, purpose in rows if purpose in asked]
+
+
+def _pick_up(pk: int, annotator: User, project: Project) -> Assignment | None:
+    """Something that is held, with all that a page shows; None if it has been lost at this moment."""
+    assignment = Assignment.objects.select_related("comparison__prompt").filter(pk=pk, state=State.ACTIVE).first()
+    if assignment is None or not lease_renew(assignment, project):
+        return None
+    return _with(assignment, annotator, project)
 
 
 def _with(assignment: Assignment, annotator: User, project: Project) -> Assignment:

@@ -10,11 +10,11 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import F, OuterRef, Q, QuerySet, Subquery
+from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from accounts.models import User
-from annotate.projects.models import Guidelines, Project
+from annotate.projects.models import Project
 from annotate.quality.agreement import contested_share
 from annotate.ranking.models import Assignment, Comparison, Judgement
 from annotate.review.models import Adjudication
@@ -25,12 +25,19 @@ Purpose = Comparison.Purpose
 # A lease is written anew only when a tenth of it is used up: an annotator at work would otherwise cost a write a click.
 WORN = 0.1
 
+LOCK = """
+    SELECT c.*, (
+        SELECT g.id FROM annotate_guidelines g WHERE g.project_id = c.project_id ORDER BY g.number DESC LIMIT 1
+    ) AS guidelines_now
+    FROM annotate_comparison c WHERE c.id = %s FOR NO KEY UPDATE OF c
+"""
+
 
 def comparison_lock(comparison_id: int) -> Comparison:
     """Lock a comparison; it also knows the version of its project's guidelines, as `guidelines_now`."""
-    latest = Guidelines.objects.filter(project=OuterRef("project")).order_by("-number").values("pk")[:1]
-    locked = Comparison.objects.select_for_update(no_key=True).annotate(guidelines_now=Subquery(latest))
-    return locked.get(pk=comparison_id)
+    for comparison in Comparison.objects.raw(LOCK, [comparison_id]):
+        return comparison
+    raise Comparison.DoesNotExist
 
 
 def is_decided(comparison: Comparison) -> bool:

@@ -130,7 +130,7 @@ def project_for(annotator: User, slug: str) -> Project:
 
 def own_assignment(annotator: User, pk: int) -> Assignment:
     """One's own assignment with all that is asked in its project; anybody else's does not exist."""
-    found = Assignment.objects.filter(annotator=annotator).select_related("comparison__project", "comparison__prompt")
+    found = Assignment.objects.filter(annotator=annotator).select_related("comparison__project")
     assignment = get_object_or_404(found, pk=pk)
     assignment.annotator = annotator
     with_questions(assignment.comparison.project)

@@ -21,6 +21,7 @@ from annotate.ranking.places import (
     comparison_lock,
     disagreement_keep,
     is_decided,
+    is_worn,
     lease_end,
     lease_regain,
     leases_renew,
@@ -36,7 +37,7 @@ LONGEST_SITTING = 24 * 3600.0  # seconds
 
 
 def draft_save(*, assignment: Assignment, draft: Mapping[str, Any]) -> Assignment:
-    """Keep unfinished work and extend the lease. Returns the assignment as it is now.
+    """Keep unfinished work, and the lease. Returns the assignment as it is now.
 
     `draft` has the fields of an answer, may be incomplete, and may carry `seconds_active`, `step` and `revises` (the
     id of the judgement it is to replace). A draft that arrives after the submission it led to is ignored.
@@ -47,11 +48,15 @@ def draft_save(*, assignment: Assignment, draft: Mapping[str, Any]) -> Assignmen
         "step": str(draft.get("step") or "")[:40],
     }
     project = assignment.comparison.project
-    written = {"draft": content, "lease_expires_at": lease_end(project), "updated_at": timezone.now()}
+    written = {"draft": content, "updated_at": timezone.now()}
+    worn = is_worn(assignment, project)
+    if worn:
+        written["lease_expires_at"] = lease_end(project)
     if Assignment.objects.filter(pk=assignment.pk, state=State.ACTIVE).update(**written):
         for name, value in (written | {"state": State.ACTIVE}).items():
             setattr(assignment, name, value)
-        leases_renew(annotator=assignment.annotator, project=project)
+        if worn:
+            leases_renew(annotator=assignment.annotator, project=project)
         return assignment
     with transaction.atomic():
         comparison_lock(assignment.comparison_id)
@@ -194,7 +199,7 @@ def assignment_start(*, assignment: Assignment) -> Assignment:
         assignment.started_at = now
     if assignment.state == State.RELEASED:
         lease_regain(assignment=assignment)
-    elif assignment.state == State.ACTIVE:
+    elif assignment.state == State.ACTIVE and is_worn(assignment, assignment.comparison.project):
         leases_renew(annotator=assignment.annotator, project=assignment.comparison.project)
     return assignment
 
@@ -211,7 +216,6 @@ def judgement_latest(assignment: Assignment) -> Judgement | None:
     """The last one made, whether it counts or was taken back."""
     return (
         Judgement.objects.filter(comparison_id=assignment.comparison_id, annotator_id=assignment.annotator_id)
-        .select_related("edit")
         .order_by("-is_current", "-id")
         .first()
     )

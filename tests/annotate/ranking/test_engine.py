@@ -307,5 +307,5 @@ def test_somebody_at_work_keeps_the_lease_without_a_write_for_every_click(annota
     assert Assignment.objects.get().lease_expires_at == before
     soon = timezone.now() + timedelta(minutes=5)
     Assignment.objects.update(lease_expires_at=soon)
-    assignment_start(assignment=lease)
+    assignment_start(assignment=Assignment.objects.get())
     assert Assignment.objects.get().lease_expires_at > soon + timedelta(minutes=20)

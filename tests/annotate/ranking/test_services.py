@@ -162,7 +162,8 @@ def test_a_late_judgement_takes_the_place_when_it_becomes_free(project, desk, ot
 
 
 def test_a_draft_is_kept_and_extends_the_lease(desk):
-    before = desk.lease_expires_at
+    before = desk.lease_expires_at = timezone.now() + timedelta(minutes=10)
+    desk.save()
     first, second = (str(pk) for pk in desk.display_order[:2])
     saved = draft_save(
         assignment=desk, draft={"rankings": {"helpfulness": {first: 1, second: 3}}, "step": "helpfulness"}
