@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from django import forms
 
-from annotate.models import DatasetVersion, Generator
+from annotate.datasets.forms import DatasetVersionField
+from annotate.models import Generator
 from rewardmodel.training.config import RewardConfig
 from runs.schema import ConfigForm
 
@@ -16,8 +17,7 @@ class RewardModelRunForm(ConfigForm):
     title = forms.CharField(
         max_length=200, required=False, help_text="What the reward model will be called. Empty: after its dataset."
     )
-    dataset_version = forms.ModelChoiceField(
-        DatasetVersion.objects.select_related("project"),
+    dataset_version = DatasetVersionField(
         label="Dataset version",
         help_text="Training uses its train split; accuracy is measured on its test split.",
     )

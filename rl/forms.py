@@ -7,7 +7,8 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 
-from annotate.models import DatasetVersion, Generator, Project
+from annotate.datasets.forms import DatasetVersionField
+from annotate.models import Generator, Project
 from rewardmodel.models import RewardModel
 from rl.training.config import DPOConfig, EvaluationConfig, PPOConfig
 from runs.schema import ConfigForm
@@ -57,8 +58,7 @@ class DPORunForm(ConfigForm):
     title = forms.CharField(
         max_length=200, required=False, help_text="What the policy will be called. Empty: after its dataset."
     )
-    dataset_version = forms.ModelChoiceField(
-        DatasetVersion.objects.select_related("project"),
+    dataset_version = DatasetVersionField(
         label="Dataset version",
         help_text="Training uses its train split; accuracy is measured on its test split.",
     )
@@ -87,8 +87,7 @@ class PPORunForm(ConfigForm):
         RewardModel.objects.all(), label="Reward model", help_text="What scores the policy's responses."
     )
     generator = _local()
-    dataset_version = forms.ModelChoiceField(
-        DatasetVersion.objects.select_related("project"),
+    dataset_version = DatasetVersionField(
         label="Prompts of a dataset",
         required=False,
         help_text="Its train split. Empty, and no project chosen: the dataset that the reward model was trained on.",

@@ -49,9 +49,13 @@ class Card:
 
 @dataclass(frozen=True, slots=True)
 class Opinion:
-    """What one annotator said, in the reviewer's letters. words: [(their letter, the reviewer's)] where they differ."""
+    """What one annotator said, in the reviewer's letters. words: [(their letter, the reviewer's)] where they differ.
+
+    token: names this judgement in a form, and not another one that the annotator put in its place meanwhile.
+    """
 
     number: int
+    token: str
     judgement: Judgement
     standings: list[tuple[str, str]]
     flags: list[str]
@@ -114,6 +118,10 @@ def numbered(comparison: Comparison) -> dict[int, Judgement]:
     return dict(enumerate(sorted(rows, key=key), start=1))
 
 
+def token_of(judgement: Judgement) -> str:
+    return salted_hmac("annotate.review.take", str(judgement.pk)).hexdigest()[:16]
+
+
 def review_build(comparison: Comparison, reviewer: User, *, given: Mapping[str, Any] | None = None) -> Review:
     """`given` (in response ids) is what a refused form said; else the decision there is, else nothing is placed."""
     names = letters_for(comparison, reviewer)
@@ -172,6 +180,7 @@ def _opinion(
     edit = judgement.edit
     return Opinion(
         number,
+        token_of(judgement),
         judgement,
         [(d.label, standing(judgement.rankings.get(d.key, {}), dict(names))) for d in dimensions],
         [_flag(flag, names, labels) for flag in judgement.flags],

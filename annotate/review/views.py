@@ -20,7 +20,7 @@ from annotate.ranking.models import Comparison
 from annotate.ranking.sanitise import render_markdown, render_plain
 from annotate.ranking.selectors import comparison_judgements, standing
 from annotate.review import selectors
-from annotate.review.page import form_read, letters_for, numbered, review_build
+from annotate.review.page import form_read, letters_for, numbered, review_build, token_of
 from annotate.review.services import adjudicate, decision_from
 
 PAGE = 30
@@ -69,9 +69,10 @@ def review(request: HttpRequest, pk: int) -> HttpResponse:
     given = form_read(request.POST, letters_for(found, user))
     taken = request.POST.get("take", "")
     if taken:
-        judgement = numbered(found).get(int(taken) if taken.isdecimal() and len(taken) < 6 else 0)
+        judgement = next((each for each in numbered(found).values() if token_of(each) == taken), None)
         if judgement is None:
-            return _review_page(request, found, given, [_("That judgement does not count any more.")])
+            sentence = _("That judgement does not count any more: its annotator has changed it.")
+            return _review_page(request, found, given, [sentence])
         given |= decision_from(judgement)
     seen = request.POST.get("revises", "")
     revises = int(seen) if seen.isdecimal() and len(seen) < 19 else None
@@ -98,7 +99,7 @@ def _review_page(
         "errors": errors or [],
         "progress": selectors.review_progress(found.project, user),
         "own": own,
-        "may_decide": found.is_closed and bool(item.opinions) and (user.is_staff or not own),
+        "may_decide": found.is_closed and bool(item.opinions or item.decision) and (user.is_staff or not own),
     }
     return render(request, "annotate/review/review.html", context, status=400 if errors else 200)
 

@@ -106,6 +106,8 @@ def test_pages_and_endpoints_say_it(
     assert not any(marked())
     withdraw(version, clicker, admin)
     assert all(marked())
+    for start in (reverse("rewardmodel:start"), reverse("rl:policy-start", args=["dpo"])):
+        assert f"{version} (stale)" in as_admin.get(start).content.decode()
     for url in (*lists, *endpoints):
         with django_assert_max_num_queries(16):
             as_admin.get(url)

@@ -11,7 +11,7 @@ from annotate.projects.models import Membership, Project
 from annotate.ranking.models import Assignment, Comparison, Judgement
 from annotate.ranking.services import assignment_skip, judgement_submit, judgement_undo
 from annotate.review.models import Adjudication
-from annotate.review.page import letters_for, numbered
+from annotate.review.page import letters_for, numbered, token_of
 from annotate.review.selectors import review_counts, review_progress, review_queue
 from annotate.review.services import adjudicate
 from tests.annotate.ranking.desk import make_comparison, make_project
@@ -184,7 +184,7 @@ def test_reviewers_of_the_project_and_admins_only(
         assert as_reviewer.get(path).status_code == as_admin.get(path).status_code == 200
         assert as_annotator.get(path).status_code == as_outsider.get(path).status_code == 404
         assert as_nobody.get(path).status_code == 302
-    assert as_annotator.post(url_of(contested), {"take": "1"}).status_code == 404
+    assert as_annotator.post(url_of(contested), {"take": token_of(numbered(contested)[1])}).status_code == 404
     Membership.objects.filter(user=reviewer).update(is_active=False)
     assert as_reviewer.get(url_of(contested)).status_code == 404
     elsewhere = make_project(name="Elsewhere", slug="elsewhere")
@@ -248,15 +248,26 @@ def test_the_form_decides_without_javascript_and_leads_on(judged, project, revie
 
 
 def test_a_judgement_can_be_taken_as_it_is(contested, as_reviewer, reviewer):
-    answer = as_reviewer.post(url_of(contested), {"take": "2", "revises": "", "rationale": "Right."})
-    assert answer.status_code == 302
+    second = numbered(contested)[2]
+    assert f'value="{token_of(second)}"' in as_reviewer.get(url_of(contested)).content.decode()
+    taken = {"take": token_of(second), "revises": "", "rationale": "Right."}
+    assert as_reviewer.post(url_of(contested), taken).status_code == 302
     decision = Adjudication.objects.get()
-    assert decision.rankings == numbered(contested)[2].rankings
+    assert decision.rankings == second.rankings
     assert decision.rationale == "Right."
-    for nonsense in ("9", "x", "-1", "99999999999"):
+    for nonsense in ("2", "x", "\x00", str(second.pk)):
         again = as_reviewer.post(url_of(contested), {"take": nonsense, "revises": str(decision.pk)})
-        assert again.status_code in (302, 400)
-    assert Adjudication.objects.filter(is_current=True).get() == decision
+        assert again.status_code == 400
+    assert Adjudication.objects.get() == decision
+
+
+def test_what_an_annotator_changed_meanwhile_is_not_taken_unseen(contested, as_reviewer, annotator):
+    seen = contested.judgements.get(annotator=annotator)
+    judgement_submit(assignment=seen.assignment, rankings=by_position(contested, 2, 1, 3))
+    answer = as_reviewer.post(url_of(contested), {"take": token_of(seen), "revises": ""})
+    assert answer.status_code == 400
+    assert "has changed it" in answer.content.decode()
+    assert not Adjudication.objects.exists()
 
 
 def test_a_refused_form_says_why_and_keeps_what_was_chosen(contested, reviewer, as_reviewer):
@@ -299,7 +310,7 @@ def test_a_reviewer_who_judged_it_reads_but_does_not_decide(contested, project, 
     page = as_annotator.get(url_of(contested)).content.decode()
     assert "You judged this comparison yourself" in page
     assert "<select" not in page
-    assert as_annotator.post(url_of(contested), {"take": "1"}).status_code == 400
+    assert as_annotator.post(url_of(contested), {"take": token_of(numbered(contested)[1])}).status_code == 400
 
 
 def test_admins_see_the_decision_beside_the_judgements(contested, reviewer, as_admin, as_annotator):
