@@ -24,6 +24,7 @@ Floats = NDArray[np.float64]
 
 RESAMPLES = 1000
 GROUPS = 2000
+SORTED = 20_000  # clusters; more take longer to sort by kind than it saves
 LEVEL = 0.95
 
 
@@ -74,7 +75,9 @@ def estimate(
     low = high = None
     if len(sums) > 1:
         random = np.random.default_rng(seed)
-        kinds, sizes = np.unique(sums, axis=0, return_counts=True)
+        kinds, sizes = sums, np.ones(len(sums), dtype=np.int64)
+        if len(sums) <= SORTED:
+            kinds, sizes = np.unique(sums, axis=0, return_counts=True)
         if len(kinds) > groups:
             order = random.permutation(len(sums))
             group = np.empty(len(sums), dtype=np.int64)

@@ -28,7 +28,7 @@ class JudgementRecord:
     strengths: dict[str, list[int]] = field(default_factory=dict)
     places: Sequence[int] = ()
     seconds: float | None = None
-    all_bad: Sequence[str] = ()
+    all_bad: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class Collected:
             self._annotator.append(self.annotators.setdefault(judgement.annotator, len(self.annotators)))
             self._seconds.append(float("nan") if judgement.seconds is None else judgement.seconds)
             self._words.append(record.words)
-            self._all_bad.append(bool(judgement.all_bad))
+            self._all_bad.append(judgement.all_bad)
             self._sizes.append(size)
             self._lengths.extend(record.lengths)
             self._places.extend(judgement.places or nothing)

@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import Any
 
-from django.db.models import Count, F, FloatField, Func, Max, QuerySet, TextField, Value
-from django.db.models.functions import Cast, Length, Replace
-from django.utils import timezone
+from django.db.models import Count, F, FloatField, Func, Max, Q, QuerySet, TextField, Value
+from django.db.models.functions import Cast, Length, Replace, TruncDate
 
 from annotate.projects.models import Project
 from annotate.quality.collected import ComparisonRecord, JudgementRecord
@@ -35,10 +34,11 @@ def quality_records(project: Project) -> Iterator[ComparisonRecord]:
     """Every comparison with a judgement that counts. Call it inside a transaction: it holds a cursor open."""
     rows = (
         counted_judgements(project)
+        .annotate(day=TruncDate("created_at"), bad=~Q(all_bad=[]))
         .order_by("comparison_id", "pk")
         .values_list(
-            "comparison_id", "annotator_id", "created_at", "source", "rankings", "strengths", "display_order",
-            "seconds_active", "all_bad",
+            "comparison_id", "annotator_id", "day", "source", "rankings", "strengths", "display_order",
+            "seconds_active", "bad",
         )
         .iterator(chunk_size=CHUNK)
     )  # fmt: skip
@@ -116,11 +116,11 @@ def _records(chunk: dict[int, list[tuple[Any, ...]]]) -> Iterator[ComparisonReco
 
 
 def _judgement(row: tuple[Any, ...], keys: list[str]) -> JudgementRecord:
-    _, annotator, created, source, rankings, strengths, order, seconds, all_bad = row
+    _, annotator, day, source, rankings, strengths, order, seconds, all_bad = row
     place = {str(response): number for number, response in enumerate(order or [], 1)}
     return JudgementRecord(
         annotator=annotator,
-        day=timezone.localdate(created),
+        day=day,
         source=source,
         rankings={key: [ranks.get(response, 0) for response in keys] for key, ranks in rankings.items()},
         strengths={key: [int(given.get(response) or 0) for response in keys] for key, given in strengths.items()},

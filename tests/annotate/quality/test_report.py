@@ -169,7 +169,7 @@ def test_nothing_and_one_judgement_make_a_report_too():
 
 
 def test_all_bad_is_a_share_of_judgements():
-    found = group(compared(1, said(1, 1, 1, all_bad=["helpfulness"]), said(2, 1, 2)))
+    found = group(compared(1, said(1, 1, 1, all_bad=True), said(2, 1, 2)))
     assert found["all_bad"]["value"] == 0.5
 
 
