@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
@@ -56,9 +56,8 @@ def text_diff(old: str, new: str, *, around: int = 2) -> list[Passage]:
 
 def _pieces(old: str, new: str) -> Iterator[Piece]:
     before, after = _WORDS.findall(old), _WORDS.findall(new)
-    if len(before) + len(after) > LONGEST:
-        changes = [("replace", 0, len(before), 0, len(after))]
-    else:
+    changes: Sequence[tuple[str, int, int, int, int]] = [("replace", 0, len(before), 0, len(after))]
+    if len(before) + len(after) <= LONGEST:
         changes = SequenceMatcher(None, before, after, autojunk=False).get_opcodes()
     for tag, a, b, c, d in changes:
         if tag == "equal":

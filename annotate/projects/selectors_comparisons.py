@@ -104,9 +104,9 @@ def comparisons_page(
         back = False
     else:
         rows = rows.filter(_beyond(order, *start, back=back))
-    direction = ("pk" if not back else "-pk",)
+    direction = ["-pk" if back else "pk"]
     if order:
-        direction = (f"-{order}", "pk") if not back else (order, "-pk")
+        direction.insert(0, order if back else f"-{order}")
     found = list(rows.order_by(*direction)[: size + 1])
     more, found = len(found) > size, found[:size]
     if back:

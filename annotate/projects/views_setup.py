@@ -33,7 +33,7 @@ def project_new(request: HttpRequest) -> HttpResponse:
 
 
 @admin_required
-@csp_update(MAY_FRAME_ITSELF)
+@csp_update(MAY_FRAME_ITSELF)  # type: ignore[arg-type]  # typed for views without arguments
 def project_edit(request: HttpRequest, slug: str) -> HttpResponse:
     return _setup_page(request, get_object_or_404(Project, slug=slug))
 

@@ -13,6 +13,7 @@ from django.utils import timezone
 from accounts.models import User
 from annotate.projects.models import Guidelines, Membership, Project
 from annotate.ranking import selectors
+from annotate.ranking.engine import today_began
 from annotate.ranking.models import Comparison, Judgement
 from annotate.review.models import Adjudication
 
@@ -70,7 +71,7 @@ class Pace:
 
 def paces(annotator: User) -> dict[int, Pace]:
     """{project id: the annotator's pace in it} over the last days, in one query."""
-    began = selectors.today_began() - timedelta(days=DAYS - 1)
+    began = today_began() - timedelta(days=DAYS - 1)
     rows = Judgement.objects.filter(annotator=annotator, is_current=True, created_at__gte=began).order_by()
     today = timezone.localdate()
     counts: dict[int, list[int]] = {}
