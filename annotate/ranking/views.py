@@ -35,6 +35,7 @@ from annotate.ranking.services import (
 )
 from annotate.ranking.strings import page_strings
 from annotate.ranking.views_home import nothing_left
+from config.templatetags.plumbline import percent
 
 LARGEST_BODY = 256 * 1024
 
@@ -161,8 +162,7 @@ def submit(request: HttpRequest, mine: Assignment, data: dict[str, Any]) -> Http
     reply = {"judgement": judgement.pk, "outcome": outcome, "message": outcome_text(outcome)}
     if feedback := feedback_of(judgement, mine.comparison):
         html = render_to_string("annotate/ranking/_feedback.html", {"feedback": feedback})
-        short = _("Last answer: %(share)s") % {"share": f"{100 * feedback.score:.0f} %"}
-        reply["feedback"] = {"message": feedback_text(feedback), "short": short, "html": html}
+        reply["feedback"] = {"message": feedback_text(feedback), "share": percent(feedback.score, 0), "html": html}
     return JsonResponse(reply)
 
 
@@ -206,5 +206,5 @@ def outcome_text(outcome: str) -> str:
 
 def feedback_text(feedback: Feedback) -> str:
     return _("The last one had a known answer: %(share)s of its pairs are ordered as there.") % {
-        "share": f"{100 * feedback.score:.0f} %"
+        "share": percent(feedback.score, 0)
     }

@@ -3,7 +3,7 @@
 const KEPT = "plumbline:feedback"; // for the next page, where one has to be loaded
 
 export class Feedback {
-  #latest = null; // {message, html}
+  #latest = null; // {message, share, html}
 
   constructor(dialog, { root, announce }) {
     this.dialog = dialog;
@@ -29,7 +29,7 @@ export class Feedback {
   show() {
     const button = this.root.querySelector("[data-feedback]");
     button.hidden = this.#latest === null;
-    button.textContent = this.#latest?.short ?? "";
+    button.querySelector("[data-share]").textContent = this.#latest?.share ?? "";
     button.title = this.#latest?.message ?? "";
   }
 

@@ -54,7 +54,9 @@ export class View {
 
   // Scroll only if the head of a card, or a row of it, is out of sight: what can be read already must not move.
   reveal(part) {
-    const top = this.one("[data-prompt]").getBoundingClientRect().bottom;
+    const head = part.closest(".card").querySelector(".card-head"); // sticks, and covers what is scrolled below it
+    const covered = part.matches(".card") ? 0 : head.offsetHeight;
+    const top = this.one("[data-prompt]").getBoundingClientRect().bottom + covered;
     const bottom = this.one("[data-board]").getBoundingClientRect().top;
     const box = part.getBoundingClientRect();
     const headIsSeen = box.top >= top - 1 && box.top <= bottom - 96;
