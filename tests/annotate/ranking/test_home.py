@@ -133,6 +133,17 @@ def test_hidden_gold_looks_like_work_in_the_history(as_annotator, project, annot
     assert extra == {"Known?": False, "Unknown?": True}
 
 
+def test_gold_whose_answer_was_shown_cannot_be_revised(as_annotator, project, annotator):
+    gold = gold_for(project, "Known?", "gold")
+    assignment = gold.assignments.create(annotator=annotator, state="submitted", slot=None)
+    Judgement.objects.create(comparison=gold, annotator=annotator, assignment=assignment, rankings={}, gold_score=0.5)
+    assert "Revise" in as_annotator.get("/annotate/history/").content.decode()  # as with any work
+    project.gold_feedback = True
+    project.save()
+    html = as_annotator.get("/annotate/history/").content.decode()
+    assert "Revise<" not in html and "its answer was shown" in html
+
+
 def test_ratings_are_in_the_history_by_their_labels(as_annotator, project, annotator, judged):
     project.attributes.create(key="wit", label="Wit")
     shown = [str(pk) for pk in judged.display_order]
