@@ -149,7 +149,7 @@ def test_the_best_is_picked_with_the_mouse(page, seat, annotator):
     make_comparison(project)
     seat(project)
     page.locator(".card[data-key=B] [data-pick]").click()
-    page.locator(".picks [data-pick=D]").click()
+    page.locator(".options [data-pick=D]").click()
     (judgement,) = wait_for_judgements(page, 1)
     assert [shown(judgement, key)["BD"[at]] for at, key in enumerate(("helpfulness", "harmlessness"))] == [1, 1]
 
@@ -410,7 +410,8 @@ def test_feedback_on_gold_waits_quietly_on_the_next_item(page, seat, annotator, 
     expect(page.locator("[data-feedback]")).to_be_hidden()
     page.wait_for_load_state("networkidle")
     press(page, "1", "2", "Enter", "1", "2", "Enter")
-    expect(page.locator("[data-feedback]")).to_contain_text("Last answer: ")
+    expect(page.locator("[data-feedback]")).to_be_visible()
+    expect(page.locator("[data-feedback] [data-share]")).to_contain_text("%")
     page.locator("[data-feedback]").click()
     dialog = page.locator("#feedback")
     expect(dialog).to_contain_text("Known")
@@ -470,7 +471,7 @@ def test_a_finger_does_each_task_on_a_small_screen_in_the_dark(browser: Browser,
         elif task == "pairwise":
             page.locator("[data-verdict=B]:not([data-strength])").tap()
         else:
-            page.locator(".picks [data-pick=C]").tap()
+            page.locator(".options [data-pick=C]").tap()
         if task in ("ranking", "rating"):
             page.locator("[data-submit]").tap()
         assert page.evaluate("document.documentElement.scrollWidth") <= 360
