@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from axe_playwright_python.base import AXE_SCRIPT
 from django.urls import reverse
 from playwright.sync_api import Page, expect
 
@@ -36,12 +37,16 @@ def test_a_new_report_appears_by_itself(page: Page, live_server, enter, admin, p
     expect(page.get_by_text("Krippendorff’s alpha, nominal").first).to_be_visible()
 
 
-@pytest.mark.parametrize("width", [360, 768, 1440])
-def test_nothing_is_wider_than_the_window(page: Page, live_server, enter, admin, project, width):
+@pytest.mark.parametrize(("width", "scheme"), [(360, "dark"), (768, "light"), (1440, "light"), (1440, "dark")])
+def test_the_figures_fit_the_window_and_are_accessible(page: Page, live_server, enter, admin, project, width, scheme):
     quality_report_refresh(project=project)
     enter(admin)
+    page.emulate_media(color_scheme=scheme)
     page.set_viewport_size({"width": width, "height": 900})
     page.goto(live_server.url + reverse("annotate:quality", args=[project.slug]))
     for summary in page.locator("#quality details > summary").all():
         summary.click()
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    page.evaluate(AXE_SCRIPT)
+    found = page.evaluate("axe.run()")["violations"]
+    assert [(one["id"], one["nodes"][0]["html"]) for one in found if one["impact"] in ("serious", "critical")] == []
