@@ -26,7 +26,7 @@ from annotate.ranking.places import free_slot, seats_of, settle
 
 State = Assignment.State
 TAKING = (State.ACTIVE, State.SUBMITTED)  # those that sit on a place
-BATCH = 5000
+BATCH = 2000
 PATIENCE = 30.0  # seconds; a web request has a minute
 BOUNDS = {"priority": (-1000, 1000), "overlap": (1, 50), "round": (0, 30_000)}
 ACTIONS = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 from django.core.exceptions import ValidationError
 from django.db import connection
@@ -15,6 +17,9 @@ from annotate.projects.services_comparisons import comparisons_change
 from annotate.ranking.engine import assignment_next
 from annotate.ranking.models import Assignment, Comparison, Judgement
 from annotate.ranking.services import judgement_submit
+from tests.annotate.ranking.desk import in_shown_order, make_project
+from tests.annotate.ranking.desk import make_comparison as desk_comparison
+from tests.annotate.ranking.test_concurrency import assert_slots_are_right, hammer, people
 
 State = Assignment.State
 
@@ -292,3 +297,43 @@ def test_batches_go_through_all_and_stop_when_time_is_up(project, make_compariso
 def test_an_unknown_action_is_refused(project, make_comparison):
     with pytest.raises(ValidationError):
         change(project, "explode")
+
+
+# while people work ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.django_db(transaction=True)
+def test_places_are_right_when_overlap_changes_under_the_hands_of_annotators():
+    """Nothing that was acknowledged is lost, and no place is taken twice or lies beyond the overlap."""
+    users = people(6)
+    project = make_project(*users, overlap=3)
+    for number in range(12):
+        desk_comparison(project, f"question {number}")
+    done = threading.Event()
+
+    def annotate(user: User) -> list[int]:
+        acknowledged = []
+        while True:
+            finished = done.is_set()  # asked before looking, so that the last change is seen
+            assignment = assignment_next(annotator=user, project=project)
+            if assignment is not None:
+                rankings = in_shown_order(assignment, 1, 2)
+                acknowledged.append(judgement_submit(assignment=assignment, rankings=rankings).pk)
+            elif finished:
+                return acknowledged
+
+    def govern(_: None) -> list[int]:
+        try:
+            for overlap in (1, 3, 2, 1, 3):
+                change(project, "overlap", overlap)
+            change(project, "close")
+            change(project, "reopen")
+        finally:
+            done.set()
+        return []
+
+    jobs = [lambda user=user: annotate(user) for user in users] + [lambda: govern(None)]
+    acknowledged = [pk for pks in hammer(lambda job: job(), jobs) for pk in pks]
+    assert set(acknowledged) == set(Judgement.objects.filter(is_current=True).values_list("pk", flat=True))
+    assert not Comparison.objects.filter(is_closed=False).exists()
+    assert_slots_are_right(project)
