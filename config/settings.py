@@ -192,8 +192,8 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "RunState": "runs.states.State.choices",
         "AssignmentState": ["active", "submitted", "skipped", "released"],
-        "ComparisonPurpose": ["work", "qualification", "gold"],
-        "GoldPurpose": ["qualification", "gold"],
+        "ComparisonPurpose": "annotate.ranking.models.Comparison.Purpose.choices",
+        "GoldPurpose": "annotate.gold.api.PURPOSES",
         "MembershipRole": ["annotator", "reviewer"],
         "InvitationRole": ["admin", "annotator", "reviewer"],
     },
