@@ -17,6 +17,7 @@ from config.env import BASE_DIR
 
 GUNICORN = [sys.executable, "-m", "gunicorn", "-c", "python:config.gunicorn"]
 CELERY = [sys.executable, "-m", "celery", "-A", "config"]
+POLITELY = ["nice", "-n", "10"]  # statistics and training wait while people at their browsers do not have to
 
 
 @dataclass
@@ -52,13 +53,13 @@ def platform(*, host: str, port: int, workers: int) -> list[list[Child]]:
     )
     worker = Child(
         "worker",
-        [*CELERY, "worker", "-Q", "default", "-c", "2", "-n", "default@%h", *quiet],
+        [*POLITELY, *CELERY, "worker", "-Q", "default", "-c", "2", "-n", "default@%h", *quiet],
         worker_stop,
         on_parent_death=signal.SIGQUIT,
     )
     gpu_worker = Child(
         "gpu-worker",
-        [*CELERY, "worker", "-Q", "gpu", "-c", "1", "-n", "gpu@%h", *quiet],
+        [*POLITELY, *CELERY, "worker", "-Q", "gpu", "-c", "1", "-n", "gpu@%h", *quiet],
         worker_stop,
         on_parent_death=signal.SIGQUIT,
     )

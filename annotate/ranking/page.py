@@ -10,14 +10,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from django.db.models import Subquery
+from django.db import connection
 from django.templatetags.static import static
 from django.urls import reverse
 from django.utils.functional import Promise
 from django.utils.safestring import SafeString
 
 from annotate.generation.models import Response
-from annotate.projects.models import Dimension, Guidelines, Project
+from annotate.projects.models import Dimension, Project
 from annotate.ranking.answer import Answer, Asked, Rules
 from annotate.ranking.letters import to_letters
 from annotate.ranking.models import Assignment, Comparison, Judgement
@@ -260,22 +260,27 @@ def _turn_html(turn: Mapping[str, str]) -> SafeString:
     return render_markdown(turn["content"]) if turn["role"] == "assistant" else render_plain(turn["content"])
 
 
+# The latest version, and the one under which the annotator judged last. In SQL, because every item asks for it.
+GUIDELINES = """
+    SELECT latest.number, (
+        SELECT used.number FROM annotate_judgement j
+        JOIN annotate_comparison c ON c.id = j.comparison_id
+        JOIN annotate_guidelines used ON used.id = j.guidelines_id
+        WHERE j.annotator_id = %(annotator)s AND c.project_id = %(project)s ORDER BY j.id DESC LIMIT 1)
+    FROM annotate_guidelines latest WHERE latest.project_id = %(project)s ORDER BY latest.number DESC LIMIT 1
+"""
+
+
 def _guidelines(project: Project, assignment: Assignment) -> GuidelinesLink | None:
     if not project.guidelines:
         return None
-    last = Judgement.objects.filter(
-        annotator_id=assignment.annotator_id, comparison__project=project, guidelines__isnull=False
-    ).order_by("-id")
-    latest = (
-        Guidelines.objects.filter(project=project)
-        .order_by("-number")
-        .annotate(last=Subquery(last.values("guidelines__number")[:1]))
-        .values("number", "last")
-        .first()
-    )
-    if latest is None:
+    with connection.cursor() as cursor:
+        cursor.execute(GUIDELINES, {"project": project.pk, "annotator": assignment.annotator_id})
+        found = cursor.fetchone()
+    if found is None:
         return None
-    return GuidelinesLink(latest["number"], latest["last"] not in (None, latest["number"]))
+    number, last = found
+    return GuidelinesLink(number, last not in (None, number))
 
 
 def _qualification(assignment: Assignment) -> Qualification | None:
