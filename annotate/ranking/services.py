@@ -231,14 +231,21 @@ def _qualifying_lock(assignment: Assignment) -> Membership | None:
 
 def _require_changeable(comparison: Comparison, current: Judgement, membership: Membership | None) -> None:
     """Refuse to change what is settled. `comparison` and, if it is about qualification, `membership` are locked."""
+    if why := settled_why(comparison, current, membership):
+        raise ValidationError(why)
+
+
+def settled_why(comparison: Comparison, current: Judgement, membership: Membership | None) -> str:
+    """Why the current judgement cannot be changed any more, as a sentence; nothing if it can."""
     if is_decided(comparison):
-        raise ValidationError(_("This one has been decided by a reviewer, so your answer can no longer be changed."))
+        return _("This one has been decided by a reviewer, so your answer can no longer be changed.")
     if current.gold_score is None:
-        return
-    if current.comparison.project.gold_feedback:
-        raise ValidationError(_("You have been told how you did on this one, so your answer can no longer be changed."))
+        return ""
+    if comparison.project.gold_feedback:
+        return _("You have been told how you did on this one, so your answer can no longer be changed.")
     if membership is not None and membership.qualification != Membership.Qualification.OPEN:
-        raise ValidationError(_("Your qualification is over, so your answer can no longer be changed."))
+        return _("Your qualification is over, so your answer can no longer be changed.")
+    return ""
 
 
 def _seconds(assignment: Assignment, value: object) -> float | None:

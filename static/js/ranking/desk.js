@@ -49,7 +49,7 @@ export class Desk {
   changed() {
     this.draw();
     this.hint("");
-    this.store.draft(this.item, this.answer.json());
+    if (!this.item.settled) this.store.draft(this.item, this.answer.json());
   }
 
   // keys -----------------------------------------------------------------------------------------------------------
@@ -121,6 +121,7 @@ export class Desk {
   }
 
   #finish() {
+    if (this.item.settled) return this.hint(this.item.settled, true);
     this.#finishing = this.item.rationale === "required" && !this.answer.rationale.trim();
     if (!this.#finishing) return this.onSubmit(this);
     this.open("flags");
