@@ -17,6 +17,7 @@ from accounts.models import User
 from annotate.projects.models import Project
 from annotate.quality.agreement import contested_share
 from annotate.ranking.models import Assignment, Comparison, Judgement
+from annotate.ranking.rows import columns, fetch_all
 from annotate.review.models import Adjudication
 
 State = Assignment.State
@@ -33,6 +34,11 @@ LOCK = """
 """
 
 
+SEATS = f"""
+    SELECT {columns(Assignment, "a")} FROM annotate_assignment a WHERE a.comparison_id = %s ORDER BY a.updated_at, a.id
+"""  # noqa: S608
+
+
 def comparison_lock(comparison_id: int) -> Comparison:
     """Lock a comparison; it also knows the version of its project's guidelines, as `guidelines_now`."""
     for comparison in Comparison.objects.raw(LOCK, [comparison_id]):
@@ -47,7 +53,7 @@ def is_decided(comparison: Comparison) -> bool:
 
 def seats_of(comparison: Comparison) -> list[Assignment]:
     """All assignments of a comparison; those that changed last come last."""
-    return list(Assignment.objects.filter(comparison=comparison).order_by("updated_at", "id"))
+    return fetch_all(SEATS, [comparison.pk], Assignment)
 
 
 def settle(comparison: Comparison, seats: list[Assignment] | None = None) -> list[Assignment]:

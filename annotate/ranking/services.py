@@ -28,6 +28,7 @@ from annotate.ranking.places import (
     seats_of,
     settle,
 )
+from annotate.ranking.rows import columns, fetch_all
 from annotate.ranking.rules import answer_of, answer_read
 from annotate.ranking.vocabulary import SKIP_REASONS
 
@@ -212,13 +213,16 @@ def judgement_current(assignment: Assignment) -> Judgement | None:
     return latest if latest is not None and latest.is_current else None
 
 
+LATEST = f"""
+    SELECT {columns(Judgement, "j")} FROM annotate_judgement j
+    WHERE j.comparison_id = %s AND j.annotator_id = %s ORDER BY j.is_current DESC, j.id DESC LIMIT 1
+"""  # noqa: S608
+
+
 def judgement_latest(assignment: Assignment) -> Judgement | None:
     """The last one made, whether it counts or was taken back."""
-    return (
-        Judgement.objects.filter(comparison_id=assignment.comparison_id, annotator_id=assignment.annotator_id)
-        .order_by("-is_current", "-id")
-        .first()
-    )
+    found = fetch_all(LATEST, [assignment.comparison_id, assignment.annotator_id], Judgement)
+    return found[0] if found else None
 
 
 def _qualifying_lock(assignment: Assignment) -> Membership | None:
