@@ -14,7 +14,7 @@ from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from accounts.models import User
-from annotate.projects.models import Project
+from annotate.projects.models import Guidelines, Project
 from annotate.quality.agreement import contested_share
 from annotate.ranking.models import Assignment, Comparison, Judgement
 from annotate.ranking.rows import columns, fetch_all
@@ -44,6 +44,15 @@ def comparison_lock(comparison_id: int) -> Comparison:
     for comparison in Comparison.objects.raw(LOCK, [comparison_id]):
         return comparison
     raise Comparison.DoesNotExist
+
+
+def guidelines_shown(comparison: Comparison, number: object) -> int | None:
+    """Id of the version of that number of the project's guidelines; the version of now, if there is none such."""
+    if isinstance(number, int) and not isinstance(number, bool) and 0 < number < 2**31:
+        found = Guidelines.objects.filter(project=comparison.project_id, number=number).values_list("pk", flat=True)
+        if (pk := found.first()) is not None:
+            return pk
+    return comparison.guidelines_now
 
 
 def is_decided(comparison: Comparison) -> bool:
