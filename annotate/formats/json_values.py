@@ -100,7 +100,7 @@ def _shape(raw: bytes) -> bool:
 
 def _parts(file: IO[bytes]) -> Iterator[tuple[int, bytes | None]]:
     """Records of one large object on disk: the list it holds, or its columns side by side."""
-    scanner = Scanner(file)
+    scanner = Scanner(file, 0)
     columns: dict[bytes, int] = {}
     rows: int | None = None
     scanner.expect(b"{")

@@ -58,7 +58,16 @@ class Findings:
 
 
 class Refused(ValueError):
-    """A line's value is not what the format allows. The message completes the sentence `Line 3: ...`."""
+    """A line's value is not what the format allows. The message completes the sentence `Line 3: ...`.
+
+    line: where, if the reader knows better than its caller.
+    """
+
+    line: int | None = None
+
+
+class Unusable(ValueError):
+    """Well formed, but nothing usable can be made of it. The message completes the sentence `Line 3: ...`."""
 
 
 def read_objects(stream: IO[bytes], findings: Findings, *, max_line: int = MAX_LINE) -> Iterator[tuple[int, dict]]:

@@ -20,7 +20,7 @@ class Damaged(ValueError):
     """The bytes cannot be read on from here. The message is a sentence."""
 
 
-def unzipped(stream: IO[bytes]) -> tuple[io.BufferedReader, str]:
+def unzipped(stream: IO[bytes]) -> tuple[IO[bytes], str]:
     """A reader of the plain bytes, and what they were packed with: "gzip", "zstd" or "".
 
     Decided by the first bytes, not by a name. Reading raises Damaged where the packing is broken or swells too much.
