@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 
+_FIRST = frozenset("'=+-@\t\r")
 _DANGEROUS = re.compile(r"'*[=+\-@\t\r]")
 
 
 def safe_cell(text: str) -> str:
     """The text as a cell that no spreadsheet runs."""
-    return "'" + text if _DANGEROUS.match(text) else text
+    return "'" + text if text[:1] in _FIRST and _DANGEROUS.match(text) else text
 
 
 def cell_text(cell: str) -> str:

@@ -19,9 +19,13 @@ from typing import IO, Any
 from annotate.formats.containers import open_rows
 from annotate.formats.jsonl import Findings, Refused, Unusable
 from annotate.formats.limits import MAX_COMPANION, MAX_GROUP, size
-from annotate.formats.readers import FORMATS_IN
+from annotate.formats.readers import chat, evaluations, own, platforms, published, trl, votes
 from annotate.formats.readers.base import Context, Format, Row, name
 from annotate.formats.records import Record
+
+FORMATS_IN: dict[str, Format] = {
+    format.key: format for room in (own, trl, chat, published, votes, evaluations, platforms) for format in room.FORMATS
+}
 
 SAMPLES = 20
 DOUBT = 0.3

@@ -61,11 +61,17 @@ def _hh(row: Row, options: Options, left_out: Counter[str]) -> Row | None:
         return None
     turns = row["prompt"]
     texts = [turn["content"] for turn in turns] + [said(row, "chosen"), said(row, "rejected")]
-    if any(mark in "\n\n" + text.strip() for text in texts for mark in MARKS):
+    if any(_holds_mark(text) for text in texts):
         left_out["pairs whose text holds a mark of the transcript, Human: or Assistant:"] += 1
         return None
     start = "".join(_spoken(turns))
     return {key: f"{start}\n\nAssistant: {said(row, key)}" for key in ("chosen", "rejected")}
+
+
+def _holds_mark(text: str) -> bool:
+    if "Human:" not in text and "Assistant:" not in text:
+        return False
+    return any(mark in "\n\n" + text.strip() for mark in MARKS)
 
 
 def _spoken(turns: Messages) -> Iterator[str]:

@@ -6,6 +6,7 @@ import csv
 import io
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from itertools import accumulate
 from typing import Any
 
 import orjson
@@ -15,14 +16,16 @@ from annotate.formats.writers.base import CHUNK, File, Options, Row, Writer, sai
 
 IDS = ("comparison", "dimension", "split", "chosen_response", "rejected_response")
 NUMBERS = ("margin", "weight", "preference")
-KNOWN = {*IDS, *NUMBERS, "prompt", "chosen", "rejected"}
+TALKS = ("prompt", "chosen", "rejected")
+KNOWN = {*IDS, *NUMBERS, *TALKS}
 HEADER = ("comparison", "dimension", "split", "context", "prompt", "chosen", "rejected", *NUMBERS, *IDS[3:], "extra")
-ROW_GROUP = 16 * 2**20
+ROW_GROUP = 8 * 2**20
 
 
 def _extra(row: Row) -> str:
-    more = {key: value for key, value in row.items() if key not in KNOWN}
-    return orjson.dumps(more).decode() if more else ""
+    if len(row) == len(KNOWN):
+        return ""
+    return orjson.dumps({key: value for key, value in row.items() if key not in KNOWN}).decode()
 
 
 def _csv(rows: Iterable[Row], options: Options, left_out: Counter[str]) -> Iterator[bytes]:
@@ -32,12 +35,11 @@ def _csv(rows: Iterable[Row], options: Options, left_out: Counter[str]) -> Itera
     write(HEADER)
     for row in rows:
         *before, last = row["prompt"]
-        cells = {key: str(row[key]) for key in IDS} | {key: repr(float(row[key])) for key in NUMBERS}
-        cells |= {"prompt": last["content"], "chosen": said(row, "chosen"), "rejected": said(row, "rejected")}
-        cells = {key: safe_cell(cell) if key not in NUMBERS else cell for key, cell in cells.items()}
-        cells["context"] = orjson.dumps(before).decode() if before else ""
-        cells["extra"] = _extra(row)
-        write([cells[key] for key in HEADER])
+        texts = (last["content"], said(row, "chosen"), said(row, "rejected"))
+        ids = [safe_cell(row[key]) for key in IDS]
+        context = orjson.dumps(before).decode() if before else ""
+        numbers = [repr(float(row[key])) for key in NUMBERS]
+        write([*ids[:3], context, *map(safe_cell, texts), *numbers, *ids[3:], _extra(row)])
         if text.tell() >= CHUNK:
             yield text.getvalue().encode()
             text.seek(0)
@@ -46,18 +48,32 @@ def _csv(rows: Iterable[Row], options: Options, left_out: Counter[str]) -> Itera
 
 
 def _parquet(rows: Iterable[Row], options: Options, left_out: Counter[str]) -> Iterator[bytes]:
-    """Conversations as lists of {role, content}; a row group is about 16 MiB, so memory stays small."""
+    """Conversations as lists of {role, content}; a row group is about 8 MiB of text, so memory stays small."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    messages = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
-    fields = [("prompt", messages), ("chosen", messages), ("rejected", messages)]
-    fields += [(key, pa.float64()) for key in NUMBERS] + [(key, pa.string()) for key in (*IDS, "extra")]
-    schema = pa.schema(fields)
+    turn = pa.struct([("role", pa.string()), ("content", pa.string())])
+    schema = pa.schema(
+        [(key, pa.list_(turn)) for key in TALKS]
+        + [(key, pa.float64()) for key in NUMBERS]
+        + [(key, pa.string()) for key in (*IDS, "extra")]
+    )
+
+    def conversations(talks: list[list[dict[str, str]]]) -> Any:
+        starts = [0, *accumulate(map(len, talks))]
+        turns = [turn for talk in talks for turn in talk]
+        roles, contents = ([turn[key] for turn in turns] for key in ("role", "content"))
+        flat = pa.StructArray.from_arrays([pa.array(roles, pa.string()), pa.array(contents, pa.string())], fields=turn)
+        return pa.ListArray.from_arrays(pa.array(starts, pa.int32()), flat)
+
     sink = _Sink()
     with pq.ParquetWriter(sink, schema, compression="zstd", store_schema=False) as writer:
         for batch in _batches(rows):
-            writer.write_table(pa.Table.from_pylist(batch, schema))
+            columns = [conversations([row[key] for row in batch]) for key in TALKS]
+            columns += [pa.array([row[key] for row in batch], pa.float64()) for key in NUMBERS]
+            columns += [pa.array([row[key] for row in batch], pa.string()) for key in IDS]
+            columns.append(pa.array(list(map(_extra, batch)), pa.string()))
+            writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=schema))
             yield sink.taken()
     yield sink.taken()
 
@@ -66,7 +82,7 @@ def _batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
     batch: list[Row] = []
     held = 0
     for row in rows:
-        batch.append({**{key: row[key] for key in KNOWN}, "extra": _extra(row)})
+        batch.append(row)
         held += sum(len(turn["content"]) for turn in row["prompt"]) + len(said(row, "chosen"))
         held += len(said(row, "rejected")) + 400
         if held >= ROW_GROUP:
