@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import IO, Literal
 
 from annotate.formats.binary import read_binary
-from annotate.formats.json_values import read_values
+from annotate.formats.json_values import is_table, read_values
 from annotate.formats.jsonl import Findings, Refused, parse_object, read_lines
 from annotate.formats.streams import GZIP, ZSTD, Damaged, unzipped
 from annotate.formats.tables import read_csv, sniff
@@ -102,8 +102,8 @@ def detect(sample: bytes, *, whole: bool = True) -> Container:
 def _lines_or_value(text: bytes, whole: bool) -> Container:
     first, newline, rest = text.partition(b"\n")
     if not newline:
-        # One line: a record, or a whole table written as one object, which the reader of values tells apart.
-        return "json"
+        # One line: a record, or a whole table written as one object.
+        return "jsonl" if whole and not is_table(first) else "json"
     if rest.lstrip().startswith(b"{") and first.rstrip().endswith(b"}"):
         return "jsonl"
     try:
@@ -112,7 +112,7 @@ def _lines_or_value(text: bytes, whole: bool) -> Container:
         # Objects over several lines begin with a bare brace or a key; broken lines have a neighbour that is whole.
         lines = rest.split(b"\n")[:20]
         return "jsonl" if any(line.startswith(b"{") and line.rstrip().endswith(b"}") for line in lines) else "json"
-    return "jsonl" if rest.strip() or not whole else "json"
+    return "jsonl" if rest.strip() or not whole or not is_table(first) else "json"
 
 
 def _sample(stream: IO[bytes]) -> bytes:

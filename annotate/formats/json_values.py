@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import count
 from typing import IO, Any
 
 from annotate.formats.jsonl import Findings, Refused, kind_of, parse_object
@@ -63,23 +64,28 @@ def _raw_values(stream: IO[bytes]) -> Iterator[tuple[int, bytes | None]]:
         yield from enumerate(scanner.elements(), 1)
         return
     value, rest = scanner.value(keep_rest=True)
-    if value is None:
-        with spooled(stream, rest) as file:
-            yield from _parts(file)
+    if value is not None and not is_table(value):
+        yield 1, value
+        yield from _following(scanner)
         return
-    inner = _shape(value)
-    if inner:
-        with spooled(stream, value) as file:
-            yield from _parts(file)
-        return
-    yield 1, value
+    with spooled(stream, rest if value is None else value) as file:
+        scanner = Scanner(file, 0)
+        table = _table(scanner, file)
+        if table is not None:
+            yield from table
+        else:
+            yield 1, None
+            yield from _following(scanner)
+
+
+def _following(scanner: Scanner) -> Iterator[tuple[int, bytes | None]]:
     number = 1
     while scanner.peek() is not None:
         number += 1
         yield number, scanner.value()[0]
 
 
-def _shape(raw: bytes) -> bool:
+def is_table(raw: bytes) -> bool:
     """Whether one object is a whole table rather than a record."""
     try:
         value = parse_object(raw)
@@ -98,42 +104,38 @@ def _shape(raw: bytes) -> bool:
     )
 
 
-def _parts(file: IO[bytes]) -> Iterator[tuple[int, bytes | None]]:
-    """Records of one large object on disk: the list it holds, or its columns side by side."""
-    scanner = Scanner(file, 0)
+def _table(scanner: Scanner, file: IO[bytes]) -> Iterator[tuple[int, bytes | None]] | None:
+    """Records of one large object on disk: the list it holds, or its columns side by side. None if it has neither."""
     columns: dict[bytes, int] = {}
-    rows: int | None = None
+    others = 0
     scanner.expect(b"{")
     while scanner.peek() != ord("}"):
-        if columns or rows is not None or scanner.after:
+        if columns or others:
             scanner.expect(b",")
-        scanner.after = True
         key = scanner.value()[0] or b'""'
         scanner.expect(b":")
         if scanner.peek() == ord("["):
-            start = scanner.offset
-            if Scanner(file, start).holds_objects() and rows is None:
-                rows = start
-            columns[key] = start
+            columns[key] = scanner.offset
             if len(columns) > MAX_COLUMNS:
                 raise Broken(f"It has more than {MAX_COLUMNS} columns.")
-        elif columns and rows is None:
-            raise Broken("It is an object, but not one of columns: a key holds something else than a list.")
+        else:
+            others += 1
         scanner.skip()
-    if rows is not None and len(columns) == 1:
-        yield from enumerate(Scanner(file, rows).elements(), 1)
-        return
-    if not columns:
-        raise Broken(f"The record is longer than {size(MAX_LINE)}, and holds no list of records.")
+    scanner.expect(b"}")
+    if len(columns) == 1:
+        start = next(iter(columns.values()))
+        return enumerate(Scanner(file, start).elements(), 1) if Scanner(file, start).holds_objects() else None
+    return None if others or not columns else _rows_of(columns, file)
+
+
+def _rows_of(columns: dict[bytes, int], file: IO[bytes]) -> Iterator[tuple[int, bytes | None]]:
     readers = {key: Scanner(file, start).elements() for key, start in columns.items()}
-    number = 0
     ended = object()
-    while True:
+    for number in count(1):
         cells = {key: next(reader, ended) for key, reader in readers.items()}
         done = [key for key, cell in cells.items() if cell is ended]
         if len(done) == len(cells):
             return
-        number += 1
         if done:
             raise Broken(f"The column {done[0][:40].decode(errors='replace')} is shorter than the others.")
         yield number, _joined(cells)
@@ -154,7 +156,6 @@ class Scanner:
         self.buffer = b""
         self.position = 0
         self.base = start or 0
-        self.after = False
         if start in (None, 0):
             self._more(b"")
             if self.buffer.startswith((b"\xff\xfe", b"\xfe\xff")):
@@ -183,7 +184,7 @@ class Scanner:
         self.position += 1
 
     def holds_objects(self) -> bool:
-        """Whether the list that begins here begins with an object."""
+        """Whether the value that begins here is a list that begins with an object."""
         self.expect(b"[")
         return self.peek() == ord("{")
 

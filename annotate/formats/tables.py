@@ -29,9 +29,9 @@ def sniff(sample: bytes, *, whole: bool = False) -> str | None:
             rows = [row for row in islice(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), 20) if row]
         except csv.Error:
             continue
-        if not whole and len(rows) < 20:
-            rows = rows[:-1] or rows  # the sample may end within a record
-        if not rows or len(rows[0]) < 2 or not all(cell.strip() for cell in rows[0]):
+        if not whole and 2 < len(rows) < 20:
+            rows.pop()  # the sample may end within a record
+        if len(rows) < 2 or len(rows[0]) < 2 or not all(cell.strip() for cell in rows[0]):
             continue
         if len(set(rows[0])) == len(rows[0]) and sum(len(row) == len(rows[0]) for row in rows) * 2 > len(rows):
             best = max(best or (0, ""), (len(rows[0]), delimiter))
