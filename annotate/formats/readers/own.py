@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from annotate.formats.conversations import check_conversation
@@ -139,8 +140,8 @@ def read_ranking(row: Row, line: int, context: Context) -> Record:
                 text(item, "rationale", default=""),
             )
         )
-        more.append(rest(item, *ONE_RANKING))
-    metadata = rest(row, *RANKING_KEYS)
+        more.append(_others(item, ONE_RANKING))
+    metadata = _others(row, RANKING_KEYS)
     if any(more):
         metadata["rankings"] = more
     return Record(
@@ -178,7 +179,7 @@ def read_pair(row: Row, line: int, context: Context) -> Record:
     turns = messages(need(row, "prompt"), "prompt")
     if row.get("context"):
         turns = [*messages(parse_cell(text(row, "context")), "context"), *turns]
-    extra = rest(row, *PAIR_KEYS, "context", "extra")
+    extra = _others(row, (*PAIR_KEYS, "context", "extra"))
     if row.get("extra"):
         extra |= parse_cell(text(row, "extra"))
     pair = Pair(
@@ -205,6 +206,11 @@ def read_pair(row: Row, line: int, context: Context) -> Record:
         split=text(row, "split", default=""),
         metadata=extra,
     )
+
+
+def _others(row: Row, known: Sequence[str]) -> Row:
+    """What a line holds besides, nulls too: a version's lines come back as they were."""
+    return {key: value for key, value in row.items() if key not in known}
 
 
 def _said(row: Row, key: str) -> str:

@@ -49,7 +49,7 @@ def read_label_studio(row: Row, line: int, context: Context) -> Record:
         (name(_who(annotation)), result)
         for annotation in given
         if not annotation.get("was_cancelled")
-        for result in annotation.get("result") or []
+        for result in _listed(annotation.get("result"))
         if isinstance(result, dict) and isinstance(result.get("value"), dict)
     ]
     if any(result.get("type") == "ranker" or "ranker" in result["value"] for _, result in results):
@@ -57,6 +57,10 @@ def read_label_studio(row: Row, line: int, context: Context) -> Record:
     if any(result.get("type") == "pairwise" for _, result in results):
         return _pairwise(row, data, results, line, context)
     raise Unusable("None of its annotations is of Pairwise or Ranker.")
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _who(annotation: Row) -> Any:

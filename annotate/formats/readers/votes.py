@@ -22,6 +22,7 @@ from annotate.formats.readers.base import (
     messages,
     name,
     need,
+    number,
     of_rows,
     prompt,
     rest,
@@ -70,7 +71,9 @@ def read_mt_bench(rows: Sequence[Numbered], context: Context) -> Iterable[Record
     the first question as prompt and the rest of the chat as response, and the tag `turn-2`.
     """
     line, first = rows[0]
-    turn = int(first.get("turn") or 1)
+    turn = int(number(first.get("turn") or 1, "turn"))
+    if turn < 1:
+        raise Refused(f"turn must be 1 or more, found {turn}.")
     chats = [_chat(first, side, context) for side in ("a", "b")]
     asked = [chat[0] for chat in chats if chat]
     if len(asked) < 2 or asked[0] != asked[1] or asked[0]["role"] != "user":
