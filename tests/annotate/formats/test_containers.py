@@ -296,11 +296,11 @@ def test_a_reader_that_is_left_early_leaves_no_process():
 
 @pytest.mark.slow
 def test_hostile_files_are_read_in_little_memory():
-    """Under a limit of 400 MiB for everything, Python included."""
+    """Under a limit of 300 MiB for everything, Python included."""
     script = textwrap.dedent(
         """
         import io, gzip, resource, zstandard
-        resource.setrlimit(resource.RLIMIT_DATA, (400 * 2**20,) * 2)
+        resource.setrlimit(resource.RLIMIT_DATA, (300 * 2**20,) * 2)
         from annotate.formats.jsonl import Findings
         from annotate.formats.reading import read_records
 
@@ -327,7 +327,7 @@ def test_hostile_files_are_read_in_little_memory():
             (b'{"prompt": "a", "m": [' + b"[]," * (2**20) + b"1]}", b""),
         ):
             findings = Findings()
-            for _ in read_records(Endless(start, middle, 700 * 2**20), findings, format="prompts"):
+            for _ in read_records(Endless(start, middle, 400 * 2**20), findings, format="prompts"):
                 pass
             print(findings.errors[0] if findings.errors else "read")
         """
