@@ -258,6 +258,23 @@ def test_a_parquet_of_odd_types_becomes_json():
     ]
 
 
+@pytest.mark.parametrize("rows", [60, 60_000])
+@pytest.mark.parametrize("packing", ["gzip", "zstd"])
+def test_what_stands_before_the_damage_is_read(packing, rows):
+    data = PACKINGS[packing](jsonl([{"prompt": f"{n} {n * n}"} for n in range(rows)]))
+    records, findings = read(data[: len(data) * 9 // 10], "prompts")
+    [problem] = findings.errors
+    assert "is damaged from here on" in problem.reason
+    assert problem.line == len(records) + 1
+    assert packing == "zstd" or len(records) > rows // 2
+
+
+def test_a_table_whose_first_record_is_long_is_a_table():
+    data = b"prompt,tags\n" + b"x" * 300_000 + b",a\nshort,b\n"
+    records, findings = read(data, "prompts")
+    assert ([record.tags for record in records], findings.error_count) == ([("a",), ("b",)], 0)
+
+
 # bombs --------------------------------------------------------------------------------------------------------------
 
 

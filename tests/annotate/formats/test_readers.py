@@ -373,9 +373,8 @@ def test_label_studio_complains_of_unknown_items_and_unclear_buckets():
 def test_argilla_responses_count_before_suggestions():
     ranked, suggested = example("argilla")
     assert [(r.annotator, r.ranks) for r in ranked.rankings] == [("u1", (2, 1)), ("u2", (1, 1))]
-    assert [(r.dimension, r.scores) for r in suggested.ratings] == [("quality", (5, None)), ("quality", (None, 3))] or [
-        (r.dimension, r.scores) for r in suggested.ratings
-    ] == [("helpfulness", (5, None)), ("helpfulness", (None, 3))]
+    assert suggested.ratings == (Rating((5, 3), "helpfulness", "gpt"),)
+    assert suggested.rankings == (Ranking((1, 2), "helpfulness", "gpt"),)
 
 
 def test_the_older_argilla_client_is_read_too():

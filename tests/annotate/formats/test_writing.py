@@ -220,8 +220,8 @@ def test_writing_holds_a_chunk_not_the_dataset(key, version):
     if key.startswith("sft"):
         row = {**row, "comparison": "x"}
         chunks = FORMATS_OUT[key].files[0].write(({**row, "comparison": str(n)} for n in range(10**9)), ONE, Counter())
-    total = sum(map(len, islice(chunks, 30)))
+    total = sum(map(len, islice(chunks, 12)))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert total > 30 * 2**16 * 0.9
+    assert total > 12 * 2**16 * 0.9
     assert peak < 4 * 2**20
