@@ -83,6 +83,8 @@ class _Source(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         data = self.stream.read(len(buffer))
+        while 0 < len(data) < 4 <= len(buffer) and (more := self.stream.read(len(buffer) - len(data))):
+            data += more  # enough to tell what it is
         buffer[: len(data)] = data
         self.taken += len(data)
         return len(data)

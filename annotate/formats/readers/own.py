@@ -9,6 +9,7 @@ from annotate.formats.conversations import check_conversation
 from annotate.formats.formulas import cell_text
 from annotate.formats.json_values import parse_cell
 from annotate.formats.jsonl import Refused, kind_of
+from annotate.formats.limits import MAX_RESPONSES
 from annotate.formats.prompts import KNOWN, parse_prompt
 from annotate.formats.readers.base import (
     Context,
@@ -77,6 +78,8 @@ def read_responses(row: Row, line: int, context: Context) -> Record:
 def _responses(value: Any, context: Context) -> tuple[Response, ...]:
     if not isinstance(value, list) or not value:
         raise Refused(f"responses must be a list of responses, found {kind_of(value) if value != [] else 'none'}.")
+    if len(value) > MAX_RESPONSES:
+        raise Refused(f"It has {len(value)} responses; at most {MAX_RESPONSES} can be compared.")
     found = []
     for position, item in enumerate(value, 1):
         if isinstance(item, str):

@@ -206,6 +206,7 @@ def bounds() -> str:
         ("what a Zstandard file may look back", limits.size(limits.MAX_WINDOW)),
         ("memory of the process that decodes Parquet and xlsx", limits.size(limits.CHILD_MEMORY)),
         ("a temporary file (Parquet, xlsx, very large JSON objects)", limits.size(limits.MAX_SPOOL)),
+        ("responses to one prompt in one record", f"{limits.MAX_RESPONSES}"),
         ("rows that make one record, such as votes on a pair", f"{limits.MAX_GROUP:,}"),
         ("the second file, of texts", limits.size(limits.MAX_COMPANION)),
     ]

@@ -306,6 +306,8 @@ def test_a_chat_written_as_python_is_matched_not_run():
     assert (found[0]["content"], found[0]["role"]) == chat[0]
     with pytest.raises(ValueError):
         parse_repr("__import__('os').system('true')")
+    with pytest.raises(ValueError):
+        parse_repr("[('" * 500_000)
 
 
 def test_a_vote_without_its_text_is_passed_over_and_a_wrong_one_named_by_row():
@@ -403,6 +405,12 @@ def test_empty_responses_are_passed_over_or_kept_by_choice():
     _, findings = read(jsonl([row]))
     assert str(findings.skipped[0]) == "Line 1: Response 2 is empty."
     assert one("trl-preference", row, keep_empty=True).responses[1].text == " "
+
+
+def test_responses_too_many_to_compare_are_refused():
+    many = [f"r{n}" for n in range(65)]
+    for row in ({"prompt": Q, "responses": many}, {"instruction": Q, "output": many}):
+        assert complaints(jsonl([row])) == ["Line 1: It has 65 responses; at most 64 can be compared."]
 
 
 @pytest.mark.parametrize(
