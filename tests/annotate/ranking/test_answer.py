@@ -182,6 +182,18 @@ def test_the_same_edit_again_changes_nothing(edits_asked):
     assert Response.objects.filter(edited_from__isnull=False).count() == 2
 
 
+def test_the_same_text_made_of_two_responses_is_two_edits(annotator, other_annotator):
+    project = make_project(annotator, other_annotator, ask_edit=True, overlap=2)
+    project.dimensions.filter(key="harmlessness").delete()
+    comparison = make_comparison(project)
+    first, second = (str(pk) for pk in comparison.members.values_list("response_id", flat=True)[:2])
+    mine, theirs = (assignment_next(annotator=who, project=project) for who in (annotator, other_annotator))
+    assert submit(mine, edit={"response": first, "text": "Better."}).edit.edited_from_id == int(first)
+    made = [submit(theirs, edit={"response": second, "text": "Better."}) for _ in range(3)]
+    assert {judgement.pk for judgement in made} == {made[0].pk}
+    assert answer_of(made[0]).edit == {"response": second, "text": "Better."}
+
+
 def test_an_unchanged_text_is_no_edit(edits_asked):
     first = edits_asked.display_order[0]
     text = Response.objects.get(pk=first).text
