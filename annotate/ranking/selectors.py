@@ -169,9 +169,9 @@ def last_submitted(annotator: User, project: Project) -> Assignment | None:
 
 
 def history(annotator: User) -> QuerySet[Judgement]:
-    """The annotator's own judgements that count, newest first."""
+    """The annotator's own judgements that count or were withdrawn, newest first."""
     return (
-        Judgement.objects.filter(annotator=annotator, is_current=True)
+        Judgement.objects.filter(Q(is_current=True) | Q(withdrawal__isnull=False), annotator=annotator)
         .select_related("comparison__project", "comparison__prompt", "assignment")
         .prefetch_related("comparison__project__dimensions")
         .order_by("-id")
