@@ -207,12 +207,3 @@ def withdrawals(project: Project) -> QuerySet[Withdrawal]:
 def withdrawn(user: User, project: Project) -> bool:
     """Whether work of this person in this project is withdrawn now."""
     return Withdrawal.objects.filter(project=project, annotator=user, restored_at=None).exists()
-
-
-# Judgements that fill a place: those of the comparison's own annotators, and imported ones. Extra ones do not.
-FILLS = Q(is_current=True) & (Q(assignment=None) | Q(assignment__slot__isnull=False))
-FILLED = Count(
-    "judgements",
-    filter=Q(judgements__is_current=True)
-    & (Q(judgements__assignment=None) | Q(judgements__assignment__slot__isnull=False)),
-)

@@ -23,11 +23,10 @@ from accounts.models import User
 from annotate.datasets.models import DatasetVersion
 from annotate.gold.services import membership_lock
 from annotate.projects.models import Project
-from annotate.quality.agreement import disagreement
-from annotate.ranking.engine import settle
 from annotate.ranking.models import Assignment, Comparison, Judgement
+from annotate.ranking.places import FILLED, FILLS, disagreements_of, imported_of, settle
 from annotate.review.models import Withdrawal
-from annotate.review.selectors import DECISION, FILLED, FILLS, Said
+from annotate.review.selectors import DECISION
 from annotate.review.staleness import StaleModel, is_weighted, stale_models, stale_versions, versions_with
 
 CHUNK = 2000  # comparisons
@@ -121,14 +120,13 @@ def _has_extra(annotator: User) -> Exists:
 
 def _disagreement_keep(ids: list[int]) -> None:
     """Measure how contested comparisons are, after their judgements changed."""
-    given: dict[int, list[Said]] = {}
-    judgements = Judgement.objects.filter(comparison__in=ids, comparison__is_closed=True, is_current=True)
-    for pk, rankings, all_bad in judgements.order_by("pk").values_list("comparison", "rankings", "all_bad"):
-        given.setdefault(pk, []).append((rankings, all_bad))
+    rows = Comparison.objects.filter(pk__in=ids).values_list("pk", "is_closed", "disagreement")
+    known = {pk: (closed, share) for pk, closed, share in rows}
+    measured = disagreements_of(pk for pk, (closed, _) in known.items() if closed)
     changed: dict[float | None, list[int]] = {}
-    for pk, known in Comparison.objects.filter(pk__in=ids).values_list("pk", "disagreement"):
-        share = disagreement(given.get(pk, []))
-        if known != share:
+    for pk, (_, before) in known.items():
+        share = measured.get(pk)
+        if before != share:
             changed.setdefault(share, []).append(pk)
     for share, pks in changed.items():  # shares of few pairs, so there are few different ones
         Comparison.objects.filter(pk__in=pks).update(disagreement=share)
@@ -192,9 +190,11 @@ def _seat(annotator: User, ids: list[int]) -> None:
     for pk, slot in held.values_list("comparison", "slot"):
         taken.setdefault(pk, set()).add(slot)
     free: dict[int, list[int]] = {}
+    imported = imported_of(ids)
     mine = seats.filter(annotator=annotator, state=State.SUBMITTED, slot=None)
     for pk, comparison, overlap in mine.values_list("pk", "comparison", "comparison__overlap"):
-        slot = next((slot for slot in range(overlap) if slot not in taken.get(comparison, ())), None)
+        places = range(overlap - imported.get(comparison, 0))
+        slot = next((slot for slot in places if slot not in taken.get(comparison, ())), None)
         if slot is not None:
             free.setdefault(slot, []).append(pk)
     for slot, pks in free.items():

@@ -87,6 +87,7 @@ def test_withdrawn_work_cannot_be_revised_into_counting(contested, project, anno
 
 
 def test_a_late_judgement_takes_the_place_that_has_become_free(contested, project, annotator, admin, outsider):
+    Membership.objects.create(project=project, user=outsider)
     late = Assignment.objects.create(
         comparison=contested,
         annotator=outsider,
