@@ -8,7 +8,7 @@ from django.core.exceptions import ValidationError
 from annotate.generation.models import Generator, Response
 from annotate.generation.services import generation_run_start
 from annotate.projects.models import Attribute
-from annotate.ranking.answer import Answer, AnswerError, Asked, Rules
+from annotate.ranking.answer import MOST_COMPLAINTS, Answer, AnswerError, Asked, Rules
 from annotate.ranking.engine import assignment_next
 from annotate.ranking.models import Judgement
 from annotate.ranking.rules import answer_of, rules_of
@@ -138,6 +138,17 @@ def test_a_draft_only_loses_what_is_not_asked_any_more(extra):
 def test_attributes_may_be_said_of_some_responses():
     wit = (Asked("wit", "Wit", "dull", "witty", 7),)
     assert read(RANKED | {"ratings": {"wit": {"12": 7}}}, attributes=wit).ratings == {"wit": {"12": 7}}
+
+
+def test_complaints_end_somewhere():
+    with pytest.raises(AnswerError) as refused:
+        read({"rankings": {f"d{number}": {} for number in range(50_000)}, "rationale": "x" * 10_001})
+    assert len(refused.value.complaints["rankings"]) == MOST_COMPLAINTS
+    assert "more responses than there are" in complaint(
+        {"rankings": {"helpfulness": {str(number): 1 for number in range(50_000)}}}
+    )
+    assert len(complaint(RANKED | {"flags": [{"flag": "x" * 9000}]})) < 200
+    assert len(complaint(RANKED | {"all_bad": ["x" * 9000]})) < 200
 
 
 def test_no_text_is_one_that_postgresql_refuses():
