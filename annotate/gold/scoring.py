@@ -40,7 +40,7 @@ def gold_score(rankings: Rankings, reference: Rankings, *, only_best: bool = Fal
         given = rankings.get(dimension, {})
         if only_best:
             first = next((response for response, rank in given.items() if rank == 1), None)
-            known = best_first(known, first)  # noqa: PLW2901
+            known = best_first(known, first)
         for better, worse in ordered_pairs(known):
             pairs += 1
             same += better in given and worse in given and given[better] < given[worse]

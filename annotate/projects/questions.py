@@ -144,9 +144,7 @@ def _rows_set(
         raise ValidationError({name: f"The key “{double}” is there twice."})
     gone = existing.keys() - set(keys)
     if gone & used:
-        raise ValidationError(
-            {name: f"“{min(gone & used)}” has judgements or a known answer already, so it must stay."}
-        )
+        raise ValidationError({name: f"“{min(gone & used)}” has judgements already or is in gold, so it must stay."})
     getattr(project, name).filter(key__in=gone).delete()
     for position, given in enumerate(wanted):
         row = existing.get(str(given["key"])) or model(project=project, key=given["key"])
@@ -202,6 +200,4 @@ def _flags_kept(before: Project, wanted: set[tuple[str, str]]) -> None:
         with connection.cursor() as cursor:
             cursor.execute(FLAG_IN_USE, [before.pk, key, about == "response"])
             if cursor.fetchone()[0]:
-                raise ValidationError(
-                    {"flags": f"“{key}” is in judgements about the {about} already, so it must stay."}
-                )
+                raise ValidationError({"flags": f"“{key}” was set on a {about} already, so it must stay."})

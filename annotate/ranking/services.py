@@ -53,8 +53,9 @@ UNSAID = Unsaid.UNSAID
 def draft_save(*, assignment: Assignment, draft: Mapping[str, Any]) -> Assignment:
     """Keep unfinished work, and the lease. Returns the assignment as it is now.
 
-    `draft` has the fields of an answer, may be incomplete, and may carry `seconds_active`, `step` and `revises` (the
-    id of the judgement it is to replace) and `at` (when it was written, in ms since 1970). A draft that arrives after the submission it led to is ignored.
+    `draft` has the fields of an answer, may be incomplete, and may carry `seconds_active`, `step`, `revises` (the id of
+    the judgement it is to replace) and `at` (when it was written, in ms since 1970). A draft that arrives after the
+    submission it led to is ignored.
     """
     answer = answer_read(assignment, draft, complete=False)
     content = answer.json() | {
@@ -309,7 +310,7 @@ def settled_why(comparison: Comparison, current: Judgement, membership: Membersh
 
 
 def _moment(value: object) -> int:
-    """When a draft was written, in ms since 1970: the browser's word, but not in the future; now, if it does not say."""
+    """When a draft was written, in ms since 1970: the browser's word, but not in the future; now, if it says nothing."""
     now = int(timezone.now().timestamp() * 1000)
     if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= now:
         return now
