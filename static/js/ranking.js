@@ -59,6 +59,7 @@ function showNotes() {
   place.replaceChildren(...[...notes.values()].map(({ url, sentence }) => {
     const [line, link] = [document.createElement("p"), document.createElement("a")];
     Object.assign(link, { href: url, textContent: text("reopen") });
+    line.className = "notice bad";
     line.append(sentence, " ", link);
     return line;
   }));
