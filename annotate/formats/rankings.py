@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import IO, Any
 
 from annotate.formats.conversations import Message, check_conversation, merge_turns
-from annotate.formats.jsonl import Findings, Refused, kind_of, read_objects
+from annotate.formats.jsonl import Findings, Refused, Unusable, kind_of, read_objects
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +31,6 @@ class RankingRecord:
     metadata: dict[str, Any] = field(default_factory=dict)
 
 
-class Unusable(ValueError):
-    """Well formed, but no comparison can be made of it. The message completes the sentence `Line 3: ...`."""
-
-
 # Anthropic HH -------------------------------------------------------------------------------------------------------
 
 _TURN = re.compile(r"\n\n(Human|Assistant):")
@@ -45,7 +41,7 @@ def read_hh(stream: IO[bytes], findings: Findings) -> Iterator[RankingRecord]:
     """{"chosen": transcript, "rejected": transcript}: the two share everything up to the assistant's last reply."""
     for line, value in read_objects(stream, findings):
         try:
-            record = _hh_record(value, line)
+            record = hh_record(value, line)
         except Unusable as error:
             findings.skip(line, str(error))
         except Refused as error:
@@ -54,7 +50,8 @@ def read_hh(stream: IO[bytes], findings: Findings) -> Iterator[RankingRecord]:
             yield record
 
 
-def _hh_record(value: dict[str, Any], line: int) -> RankingRecord:
+def hh_record(value: dict[str, Any], line: int) -> RankingRecord:
+    """One row of HH as a record. Raises Refused or Unusable."""
     for key in ("chosen", "rejected"):
         if not isinstance(value.get(key), str):
             raise Refused(
@@ -100,7 +97,7 @@ def read_oasst(stream: IO[bytes], findings: Findings) -> Iterator[RankingRecord]
         try:
             if not isinstance(root, dict) or "replies" not in root:
                 raise Refused("It is no message tree: there is no prompt with replies.")
-            records = list(_walk(root, line, findings))
+            records = list(oasst_comparisons(root, line, findings))
         except Refused as error:
             findings.error(line, str(error))
             continue
@@ -109,7 +106,8 @@ def read_oasst(stream: IO[bytes], findings: Findings) -> Iterator[RankingRecord]
         yield from records
 
 
-def _walk(root: dict[str, Any], line: int, findings: Findings) -> Iterator[RankingRecord]:
+def oasst_comparisons(root: dict[str, Any], line: int, findings: Findings) -> Iterator[RankingRecord]:
+    """Every comparison of one message tree, in its order. Raises Refused."""
     stack: list[tuple[dict[str, Any], list[Message]]] = [(root, [])]
     while stack:
         message, path = stack.pop()
