@@ -128,7 +128,7 @@ def test_a_run_freezes_the_judgements_into_a_version(version, project, annotator
     assert {pair["weight"] for pair in helpful} == {2.0}
     rankings = (folder / "rankings.jsonl").read_text("utf-8")
     assert annotator.username not in rankings
-    assert '"annotator": "a1"' in rankings
+    assert '"annotator":"a1"' in rankings
     card = (folder / "README.md").read_text("utf-8")
     assert "Simulated annotators are not people" in card
     assert version.counts["sources"] == {"human": 6, "simulated": 6}
