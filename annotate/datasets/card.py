@@ -8,6 +8,12 @@ from typing import Any
 
 from annotate.datasets.config import DatasetConfig
 
+TITLES = {
+    "plots/agreement.svg": "Agreement by dimension",
+    "plots/length.svg": "Lengths of chosen and rejected responses",
+    "plots/position.svg": "How often each place was ranked best",
+    "plots/preference.svg": "How sure the preferences are",
+}
 LABELS = {
     "human": "people",
     "simulated": "simulated annotators",
@@ -62,7 +68,7 @@ def card(name: str, counts: dict[str, Any], config: DatasetConfig, pictures: Seq
     ]
     lines += _positions(counts) + _shares(counts) + _strengths(counts)
     if pictures:
-        lines += ["## Plots", "", *(f"![{_TITLES.get(path, path)}]({path})" for path in pictures), ""]
+        lines += ["## Plots", "", *(f"![{TITLES.get(path, path)}]({path})" for path in pictures), ""]
     lines += [
         "## Files",
         "",
@@ -89,14 +95,6 @@ def card(name: str, counts: dict[str, Any], config: DatasetConfig, pictures: Seq
     ]
     lines += [f"| {key} | {_choice(key, value)} |" for key, value in sorted(config.model_dump(mode="json").items())]
     return "\n".join(lines) + "\n"
-
-
-_TITLES = {
-    "plots/agreement.svg": "Agreement by dimension",
-    "plots/length.svg": "Lengths of chosen and rejected responses",
-    "plots/position.svg": "How often each place was ranked best",
-    "plots/preference.svg": "How sure the preferences are",
-}
 
 
 def _positions(counts: dict[str, Any]) -> list[str]:

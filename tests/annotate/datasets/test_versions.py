@@ -166,8 +166,10 @@ def test_export_copies_the_files_and_overwrites_nothing(version, tmp_path):
     call_command("export_dataset", str(version.pk), str(tmp_path / "out"))
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         "README.md",
+        "lineage.jsonl",
         "manifest.json",
         "pairs.jsonl",
+        "plots",
         "rankings.jsonl",
     }
     with pytest.raises(CommandError, match="exists already"):
