@@ -11,7 +11,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 480, 240, 48, 8, 40, 40
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 480, 256, 56, 8, 44, 48
 INK, LINE = "#7a7f87", "#7a7f8755"
 COLOURS = ("#3b82c4", "#c98a3b")
 FOLDER = "plots"
@@ -126,10 +126,10 @@ def picture(
     said = ", ".join(f"{bar.label} {100 * bar.value:.1f} %" for bar in bars[:40])
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" '
-        f'role="img" font-family="system-ui, sans-serif" font-size="11" fill="{INK}">',
+        f'role="img" font-family="system-ui, sans-serif" font-size="13" fill="{INK}">',
         f"<title>{escape(title)}</title>",
         f"<desc>{escape(said)}</desc>",
-        f'<text x="8" y="16" font-size="13">{escape(title)}</text>',
+        f'<text x="8" y="16" font-size="15">{escape(title)}</text>',
     ]
     for n in range(5):
         value = top * n / 4
@@ -144,11 +144,11 @@ def picture(
         )
         if bar.low is not None and bar.high is not None:
             parts.append(f'<path d="M{_n(centre)} {y_at(bar.low)}V{y_at(bar.high)}" stroke="{INK}" stroke-width="2"/>')
-    every = -(-len(labels) // 12)
+    every = -(-len(labels) // 10)
     for n, label in enumerate(labels):
         if n % every == 0:
             x = _n(LEFT + slot * (n + 0.5))
-            parts.append(f'<text x="{x}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{escape(_cut(label))}</text>')
+            parts.append(f'<text x="{x}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle">{escape(_cut(label))}</text>')
     if baseline is not None:
         y = y_at(baseline)
         parts.append(f'<path d="M{LEFT} {y}H{WIDTH - RIGHT}" stroke="{INK}" stroke-dasharray="5 4"/>')

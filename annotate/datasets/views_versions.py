@@ -14,7 +14,7 @@ from annotate.datasets.forms import ExportForm
 from annotate.datasets.models import DatasetVersion
 from annotate.datasets.origins import knows_judgements, version_diff, version_models, version_origins
 from annotate.datasets.selectors import dataset_versions
-from annotate.datasets.words import number_of, origin_words
+from annotate.datasets.words import change_words, number_of, origin_words, setting_text
 from runs.artifacts import artifact_open
 
 MOST = 200  # versions to choose among
@@ -87,7 +87,12 @@ def dataset_diff(request: HttpRequest, pk: int) -> HttpResponse:
         found = version_diff(other, version)
         context["diff"] = found
         context["rows"] = [(kind, found["rankings"][kind], found["pairs"][kind]) for kind in KINDS]
+        context["settings"] = [
+            (row["setting"], setting_text(row["before"]), setting_text(row["after"])) for row in found["config"]
+        ]
         context["lists"] = [
-            (kind, found["rankings"][kind], found["listed"][kind]) for kind in KINDS if found["listed"][kind]
+            (kind, found["rankings"][kind], [(change, change_words(change)) for change in found["listed"][kind]])
+            for kind in KINDS
+            if found["listed"][kind]
         ]
     return render(request, "annotate/datasets/diff.html", context)

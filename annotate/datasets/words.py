@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from accounts.models import User
 from annotate.datasets.config import DatasetConfig
+from annotate.datasets.diff import Change
 from annotate.datasets.models import DatasetVersion
 from annotate.ranking.models import Judgement
 from annotate.ranking.sanitise import render_markdown
@@ -21,7 +23,7 @@ def number_of(text: str | None) -> int | None:
     return int(text)
 
 
-def choices_of(version: DatasetVersion) -> list[tuple[str, Any, bool]]:
+def choices_of(version: DatasetVersion) -> list[tuple[str, str, bool]]:
     """(title, value, whether it was chosen otherwise than by default) of every setting; people by name."""
     config, defaults = version.run.config, DatasetConfig().model_dump(mode="json")
     people = [pk for name in ("annotators", "exclude_annotators") for pk in config.get(name) or ()]
@@ -32,10 +34,30 @@ def choices_of(version: DatasetVersion) -> list[tuple[str, Any, bool]]:
         shown = value
         if name in ("annotators", "exclude_annotators"):
             shown = [names.get(pk, pk) for pk in value]
-        if isinstance(shown, list):
-            shown = ", ".join(map(str, shown)) or ("all" if "exclude" not in name else "none")
-        rows.append((field.title or name, shown, value != defaults[name]))
+        rows.append((field.title or name, setting_text(shown), value != defaults[name]))
     return rows
+
+
+def setting_text(value: Any) -> str:
+    """A setting's value for people."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "–"
+    if isinstance(value, float):
+        return f"{value:g}"
+    return "–" if value is None or value == "" else str(value)
+
+
+def change_words(change: Change) -> str:
+    """What became of the pairs of a comparison: `2 added, 1 removed, 1 turned round`."""
+    if not change.pairs:
+        return "the same pairs" if change.kind == "moved" else "the same pairs; the rankings differ"
+    found = Counter(
+        "turned round" if kind == "changed" and before and after and before[0] != after[0] else kind
+        for kind, before, after in change.pairs
+    )
+    return ", ".join(f"{count} {what}" for what, count in found.items())
 
 
 def origin_words(origin: Json, pair: int | None) -> Json:
@@ -44,11 +66,19 @@ def origin_words(origin: Json, pair: int | None) -> Json:
     ids = [response["id"] for response in row["responses"]]
     letters = {pk: _letter(number) for number, pk in enumerate(ids)}
     shown = [each for each in origin["pairs"] if pair is None or each["number"] == pair]
+    roles: dict[str, str] = {}
+    if pair is not None and shown:
+        roles = {shown[0]["chosen"]["id"]: "chosen", shown[0]["rejected"]["id"]: "rejected"}
     return {
         **origin,
         "turns": [(turn["role"], render_markdown(turn["content"])) for turn in row["prompt"]],
         "responses": [
-            {**response, "letter": letters[response["id"]], "html": render_markdown(response["text"])}
+            {
+                **response,
+                "role": roles.get(response["id"], ""),
+                "letter": letters[response["id"]],
+                "html": render_markdown(response["text"]),
+            }
             for response in row["responses"]
         ],
         "shown_pairs": [
