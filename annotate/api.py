@@ -4,6 +4,7 @@ from rest_framework.routers import BaseRouter
 
 import annotate.datasets.api
 import annotate.generation.api
+import annotate.gold.api
 import annotate.projects.api
 import annotate.quality.api
 import annotate.ranking.api
@@ -15,6 +16,7 @@ def register_api(router: BaseRouter) -> None:
         annotate.projects,
         annotate.generation,
         annotate.datasets,
+        annotate.gold,
         annotate.quality,
         annotate.ranking,
         annotate.review,

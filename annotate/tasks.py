@@ -1,4 +1,4 @@
 """Celery finds tasks here; each room keeps its own, named `annotate.tasks.<name>`."""
 
-import annotate.quality.tasks  # noqa: F401
+import annotate.quality.tasks
 import annotate.ranking.tasks  # noqa: F401

@@ -33,12 +33,14 @@ def chaos(platform: Platform, submissions: int, *, seed: int = 1) -> list[Result
     people = annotators(platform, slug, PEOPLE, tally, stubborn=True)
     leaving, staying = people[:AWAY], people[AWAY:]
     began = time.monotonic()
-    over = threading.Event()
-    killer = threading.Thread(target=_kill, args=(platform, random.Random(seed), over, killed))  # noqa: S311
+    over, calm = threading.Event(), threading.Event()
+    killer = threading.Thread(target=_kill, args=(platform, random.Random(seed), over, calm, killed))  # noqa: S311
     killer.start()
     try:
         errors = asyncio.run(_work(leaving, staying, until=began + 60 * MINUTES))
+        calm.set()  # a worker needs a few seconds of life to begin, and on a busy machine more than it would get
         returned = _leases_come_back(platform, slug)
+        calm.clear()
         # What the people who left had in their hands is now somebody else's.
         errors += asyncio.run(crowd(staying, think=0.0, until=began + 60 * MINUTES))
     finally:
@@ -49,8 +51,12 @@ def chaos(platform: Platform, submissions: int, *, seed: int = 1) -> list[Result
     return _results(slug, tally, killed, len(errors), returned, time.monotonic() - began)
 
 
-def _kill(platform: Platform, dice: random.Random, over: threading.Event, killed: dict[str, int]) -> None:
+def _kill(
+    platform: Platform, dice: random.Random, over: threading.Event, calm: threading.Event, killed: dict[str, int]
+) -> None:
     while not over.wait(dice.uniform(*PAUSES)):
+        if calm.is_set():
+            continue
         target = platform.kill_one(dice)
         if target is not None:
             killed[target] = killed.get(target, 0) + 1

@@ -192,6 +192,8 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "RunState": "runs.states.State.choices",
         "AssignmentState": ["active", "submitted", "skipped", "released"],
+        "ComparisonPurpose": [("work", "work"), ("qualification", "qualification"), ("gold", "hidden gold")],
+        "GoldPurpose": "annotate.gold.api.PURPOSES",
         "MembershipRole": ["annotator", "reviewer"],
         "InvitationRole": ["admin", "annotator", "reviewer"],
     },

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -17,6 +18,7 @@ from config.env import BASE_DIR
 
 GUNICORN = [sys.executable, "-m", "gunicorn", "-c", "python:config.gunicorn"]
 CELERY = [sys.executable, "-m", "celery", "-A", "config"]
+POLITE = 10  # niceness of statistics and training: people at their browsers do not wait for them
 
 
 @dataclass
@@ -27,6 +29,7 @@ class Child:
     argv: Sequence[str]
     stop_steps: Sequence[tuple[int, float]]
     on_parent_death: int = signal.SIGTERM
+    niceness: int = 0
     process: subprocess.Popen[bytes] | None = None
     started: float = 0.0
     retry_at: float | None = None
@@ -55,12 +58,14 @@ def platform(*, host: str, port: int, workers: int) -> list[list[Child]]:
         [*CELERY, "worker", "-Q", "default", "-c", "2", "-n", "default@%h", *quiet],
         worker_stop,
         on_parent_death=signal.SIGQUIT,
+        niceness=POLITE,
     )
     gpu_worker = Child(
         "gpu-worker",
         [*CELERY, "worker", "-Q", "gpu", "-c", "1", "-n", "gpu@%h", *quiet],
         worker_stop,
         on_parent_death=signal.SIGQUIT,
+        niceness=POLITE,
     )
     return [[beat, web], [worker, gpu_worker]]
 
@@ -118,10 +123,19 @@ class Stack:
             child.argv, log=self.log(child), cwd=BASE_DIR, env=env, on_parent_death=child.on_parent_death
         )
         child.started = time.monotonic()
+        if child.niceness:
+            _make_polite(child.process.pid, child.niceness)
 
     def _stop(self, child: Child) -> None:
         if child.process is not None:
             processes.stop(child.process, *child.stop_steps)
+
+
+def _make_polite(pid: int, niceness: int) -> None:
+    """Linux may weigh whole sessions against each other, and then a process's niceness counts only within its own."""
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, pid, niceness)
+        Path(f"/proc/{pid}/autogroup").write_text(str(niceness))
 
 
 def _manner(code: int) -> str:

@@ -44,15 +44,14 @@ class Rows:
 
 def open_rows(stream: IO[bytes], findings: Findings) -> Rows:
     """Recognise a file's container and begin to read it. Raises Refused with a sentence if it is none of ours."""
-    try:
-        plain, packing = unzipped(stream)
-        sample = _sample(plain)
-    except Damaged as error:
-        raise Refused(str(error)) from None
+    plain, packing = unzipped(stream)
+    sample, damage = _sample(plain)
+    if damage and not sample.strip():
+        raise Refused(str(damage))
     if sample[:4] == ZSTD or sample[:2] == GZIP:
         raise Refused("It is compressed twice. Unpack it once.")
     container = detect(sample, whole=len(sample) < SAMPLE)
-    source: IO[bytes] = io.BufferedReader(_Again(sample, plain), 2**17)
+    source: IO[bytes] = io.BufferedReader(_Again(sample, plain, damage), 2**17)
     if container == "jsonl":
         rows = read_lines(source, findings)
     elif container == "json":
@@ -115,27 +114,33 @@ def _lines_or_value(text: bytes, whole: bool) -> Container:
     return "jsonl" if rest.strip() or not whole or not is_table(first) else "json"
 
 
-def _sample(stream: IO[bytes]) -> bytes:
+def _sample(stream: io.BufferedReader) -> tuple[bytes, Damaged | None]:
+    """The beginning of a file, and what is wrong with it if it breaks off within."""
     parts: list[bytes] = []
     total = 0
-    while total < SAMPLE and (chunk := stream.read(SAMPLE - total)):
-        parts.append(chunk)
-        total += len(chunk)
-    return b"".join(parts)
+    try:
+        while total < SAMPLE and (chunk := stream.read1(SAMPLE - total)):
+            parts.append(chunk)
+            total += len(chunk)
+    except Damaged as error:
+        return b"".join(parts), error
+    return b"".join(parts), None
 
 
 class _Again(io.RawIOBase):
-    """What was looked at, then the rest."""
+    """What was looked at, then the rest or the damage. Reads no more at once than is there, so damage loses nothing."""
 
-    def __init__(self, head: bytes, rest: IO[bytes]) -> None:
-        self.head, self.rest = memoryview(head), rest
+    def __init__(self, head: bytes, rest: io.BufferedReader, damage: Damaged | None) -> None:
+        self.head, self.rest, self.damage = memoryview(head), rest, damage
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: object) -> int:
         view = memoryview(buffer)  # type: ignore[arg-type]
-        data = self.head[: len(view)] if self.head else self.rest.read(len(view))
+        if self.damage and not self.head:
+            raise self.damage
+        data = self.head[: len(view)] if self.head else self.rest.read1(len(view))
         self.head = self.head[len(data) :] if self.head else self.head
         view[: len(data)] = data
         return len(data)

@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from typing import IO, Any
 
 BATCH = 64
+WHOLE = 2**25
 SHEET_BYTES = 256 * 2**20
 
 
@@ -40,6 +41,9 @@ def parquet_rows(file: IO[bytes], columns: int) -> Iterator[dict[str, Any]]:
     if len(set(names)) != len(names):
         raise Unreadable("A column appears twice.")
     for batch in table.iter_batches(batch_size=BATCH, columns=names, use_threads=False):
+        if batch.nbytes <= WHOLE:
+            yield from batch.to_pylist()
+            continue
         for row in range(batch.num_rows):
             # A row at a time: a dictionary may make a batch of long values out of few bytes.
             yield from batch.slice(row, 1).to_pylist()

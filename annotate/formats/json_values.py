@@ -16,6 +16,7 @@ from annotate.formats.limits import MAX_COLUMNS, MAX_LINE, size
 from annotate.formats.streams import Damaged, spooled
 
 CHUNK = 2**18
+DEEPEST = 10_000  # a record may have fewer levels by far; beyond this, looking for its end is not worth the time
 
 _SPACE = re.compile(rb"[ \t\r\n]*+")
 # Anything but brackets, and whole strings. Possessive, so that no text makes it slow.
@@ -235,6 +236,8 @@ class Scanner:
                     self.position += 1
                     inside = mark == _QUOTE
                     depth += (mark in _OPEN) - (mark in _CLOSE)
+                    if depth > DEEPEST:
+                        raise Broken(f"It is nested more than {DEEPEST:,} levels deep.")
                     done = depth <= 0 and not inside
             if done:
                 parts.append(self.buffer[start : self.position])
@@ -249,6 +252,8 @@ class Scanner:
             held += self.position - start
             if held <= longest:
                 parts.append(self.buffer[start : self.position])
+            elif held > 8 * longest > 0 and not keep_rest:
+                raise Broken(f"The record is longer than {size(8 * longest)}; is a bracket or quotation mark missing?")
             elif keep_rest:
                 return None, b"".join(parts) + self.buffer[start:]
             else:

@@ -28,6 +28,9 @@ CHILD_MEMORY = 2**30
 MAX_GROUP = 1_000
 """Rows that make one record together, such as the votes on one pair."""
 
+MAX_RESPONSES = 64
+"""Responses to one prompt in one record: what people can compare, and more than any published data has."""
+
 MAX_COMPANION = 256 * 2**20
 """Bytes of the file of texts that a file of votes refers to."""
 

@@ -20,13 +20,13 @@ class Damaged(ValueError):
     """The bytes cannot be read on from here. The message is a sentence."""
 
 
-def unzipped(stream: IO[bytes]) -> tuple[IO[bytes], str]:
+def unzipped(stream: IO[bytes]) -> tuple[io.BufferedReader, str]:
     """A reader of the plain bytes, and what they were packed with: "gzip", "zstd" or "".
 
     Decided by the first bytes, not by a name. Reading raises Damaged where the packing is broken or swells too much.
     """
     source = _Source(stream)
-    buffered = io.BufferedReader(source)
+    buffered: io.BufferedReader = io.BufferedReader(source)
     head = buffered.peek(4)[:4]
     if head.startswith(GZIP):
         return io.BufferedReader(_Plain(_gunzip(buffered), source), CHUNK), "gzip"
@@ -83,6 +83,8 @@ class _Source(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         data = self.stream.read(len(buffer))
+        while 0 < len(data) < 4 <= len(buffer) and (more := self.stream.read(len(buffer) - len(data))):
+            data += more  # enough to tell what it is
         buffer[: len(data)] = data
         self.taken += len(data)
         return len(data)
@@ -121,7 +123,7 @@ def _gunzip(source: IO[bytes]) -> Iterator[bytes]:
     with gzip.GzipFile(fileobj=source, mode="rb") as file:
         while True:
             try:
-                chunk = file.read(CHUNK)
+                chunk = file.read1(CHUNK)
             except (gzip.BadGzipFile, EOFError, OSError, zlib.error) as error:
                 raise Damaged(f"The gzip file is damaged from here on: {error}.") from None
             if not chunk:

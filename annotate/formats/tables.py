@@ -22,6 +22,7 @@ def sniff(sample: bytes, *, whole: bool = False) -> str | None:
 
     The best one cuts the header and the records into the same number of cells, the most cells winning.
     """
+    csv.field_size_limit(MAX_LINE)
     text = sample.decode("utf-8-sig", "surrogateescape")
     best: tuple[int, str] | None = None
     for delimiter in DELIMITERS:
@@ -33,7 +34,10 @@ def sniff(sample: bytes, *, whole: bool = False) -> str | None:
             rows.pop()  # the sample may end within a record
         if len(rows) < 2 or len(rows[0]) < 2 or not all(cell.strip() for cell in rows[0]):
             continue
-        if len(set(rows[0])) == len(rows[0]) and sum(len(row) == len(rows[0]) for row in rows) * 2 > len(rows):
+        alike = sum(len(row) == len(rows[0]) for row in rows) * 2 > len(rows)
+        if not whole and len(rows) == 2:  # the first record is longer than the sample
+            alike = max(map(len, rows[0])) <= 40
+        if alike and len(set(rows[0])) == len(rows[0]):
             best = max(best or (0, ""), (len(rows[0]), delimiter))
     return best[1] if best else None
 

@@ -16,7 +16,7 @@ class GeneratorForm(forms.ModelForm):
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)
-        kinds = [choice for choice in Generator.Kind.choices if choice[0] != Generator.Kind.IMPORT]
+        kinds = [choice for choice in Generator.Kind.choices if choice[0] not in Generator.SILENT]
         self.fields["kind"].choices = kinds
         self.fields[
             "model"
@@ -31,7 +31,7 @@ class GenerationRunForm(ConfigForm):
     config_model = GenerationConfig
     basic = ("k", "sampling.temperature", "sampling.top_p", "sampling.max_tokens")
 
-    generator = forms.ModelChoiceField(Generator.objects.exclude(kind=Generator.Kind.IMPORT))
+    generator = forms.ModelChoiceField(Generator.objects.exclude(kind__in=Generator.SILENT))
     comparisons = forms.ChoiceField(
         choices=GenerationRun.Comparisons.choices,
         initial=GenerationRun.Comparisons.OWN,

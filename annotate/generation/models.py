@@ -20,6 +20,8 @@ class Generator(models.Model):
         IMPORT = "import", "imported responses"
         EDIT = "edit", "edited by annotators"
 
+    SILENT = (Kind.IMPORT, Kind.EDIT)  # they stand for responses that came from elsewhere
+
     name = models.CharField(max_length=120, unique=True)
     kind = models.CharField(max_length=10, choices=Kind, default=Kind.LOCAL)
     description = models.CharField(max_length=300, blank=True)

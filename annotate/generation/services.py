@@ -95,8 +95,8 @@ def generation_run_start(
         wanted = config_validated(Selection, selection or {})
     except ValidationError as error:
         errors |= {f"selection.{name}": texts for name, texts in error.message_dict.items()}
-    if generator.kind == Generator.Kind.IMPORT:
-        errors["generator"] = [f"{generator} stands for imported responses and cannot write new ones."]
+    if generator.kind in Generator.SILENT:
+        errors["generator"] = [f"{generator} stands for responses that are there already and cannot write new ones."]
     elif complaints := generator_errors(generator):
         errors["generator"] = [sentence for sentences in complaints.values() for sentence in sentences]
     if comparisons not in GenerationRun.Comparisons.values:

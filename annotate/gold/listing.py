@@ -18,20 +18,23 @@ MISSED = 0.5  # a score below this is a miss: at a coin's chance or under it
 ENOUGH = 3  # judgements before a gold comparison is suspected
 
 
-def gold_of(project: Project) -> QuerySet[Gold]:
-    """A project's gold, hardest first, with `judged`, `missed` and `score`, the mean of the scores given on it."""
+def gold_with_scores() -> QuerySet[Gold]:
+    """All gold, with `judged`, `missed` and `score`, the mean of the scores given on it."""
     given = Q(comparison__judgements__is_current=True, comparison__judgements__gold_score__isnull=False)
     return (
-        Gold.objects.filter(comparison__project=project)
-        .exclude(comparison__purpose=Comparison.Purpose.WORK)
+        Gold.objects.exclude(comparison__purpose=Comparison.Purpose.WORK)
         .select_related("comparison__prompt", "created_by")
         .annotate(
             judged=Count("comparison__judgements", filter=given),
             score=Avg("comparison__judgements__gold_score", filter=given),
             missed=Count("comparison__judgements", filter=given & Q(comparison__judgements__gold_score__lt=MISSED)),
         )
-        .order_by(F("score").asc(nulls_last=True), "pk")
     )
+
+
+def gold_of(project: Project) -> QuerySet[Gold]:
+    """A project's gold, the hardest first."""
+    return gold_with_scores().filter(comparison__project=project).order_by(F("score").asc(nulls_last=True), "pk")
 
 
 def is_suspicious(gold: Gold) -> bool:

@@ -13,8 +13,9 @@ from accounts.audit import audit_record
 from accounts.models import User
 from annotate.gold.models import Gold
 from annotate.gold.scoring import Rankings, gold_score, reference_read
-from annotate.projects.models import Membership
+from annotate.projects.models import Membership, Project
 from annotate.ranking.models import Assignment, Comparison, ComparisonResponse, Judgement
+from annotate.ranking.rows import columns, fetch_joined
 from annotate.review.models import Adjudication
 
 Purpose = Comparison.Purpose
@@ -140,14 +141,20 @@ def _note(user: User | None, action: str, comparison: Comparison, **details: Any
 # qualification --------------------------------------------------------------------------------------------------------
 
 
+MEMBERSHIP = f"""
+    SELECT {columns(Membership, "m")}, {columns(Project, "p")}
+    FROM annotate_membership m JOIN annotate_project p ON p.id = m.project_id
+    WHERE m.project_id = %s AND m.user_id = %s FOR NO KEY UPDATE OF m
+"""  # noqa: S608
+
+
 def membership_lock(*, project: int, user: int) -> Membership | None:
     """Make the tabs of one person take turns. Taken before any comparison is locked."""
-    return (
-        Membership.objects.select_for_update(of=("self",), no_key=True)
-        .select_related("project")
-        .filter(project=project, user=user)
-        .first()
-    )
+    found = fetch_joined(MEMBERSHIP, [project, user], Membership, Project)
+    if found is None:
+        return None
+    membership, membership.project = found
+    return membership
 
 
 def qualification_judge(membership: Membership) -> Membership:

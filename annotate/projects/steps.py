@@ -39,14 +39,14 @@ def next_step(project: Project, progress: Progress) -> Step:
             "Invite annotators",
             f"{progress.needed - progress.done:,} judgements are needed, and nobody works here yet.",
             "People",
-            reverse("annotate:people"),
+            f"{reverse('annotate:people')}?project={project.pk}",
         )
     if progress.done < progress.needed:
         return Step(
             "Annotate",
             f"{progress.needed - progress.done:,} of {progress.needed:,} judgements are still to come. "
             "A dataset version can be built at any time from those that are there.",
-            "Rank some yourself",
+            "Judge some yourself",
             reverse("annotate:next", args=[project.slug]),
         )
     if not progress.versions:

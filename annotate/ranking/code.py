@@ -16,11 +16,12 @@ PREFIX = "hl-"
 CLASSES = {f"{PREFIX}{name}" for name in STANDARD_TYPES.values() if name}
 
 # Hostile code meets the lexers of widespread languages only, not the hundreds of rarely read ones.
-LANGUAGES = frozenset(
-    "bash c c++ console cpp cs csharp css diff docker dockerfile go haskell html ini java javascript js json jsx julia"
-    " kotlin latex lua matlab perl php powershell ps1 py python python3 r rb ruby rs"
-    " rust scala sh shell sql swift tex toml ts tsx typescript xml yaml yml zsh".split()
-)
+LANGUAGES = {
+    *("bash", "c", "c++", "console", "cpp", "cs", "csharp", "css", "diff", "docker", "dockerfile", "go", "haskell"),
+    *("html", "ini", "java", "javascript", "js", "json", "jsx", "julia", "kotlin", "latex", "lua", "matlab", "perl"),
+    *("php", "powershell", "ps1", "py", "python", "python3", "r", "rb", "ruby", "rs", "rust", "scala", "sh", "shell"),
+    *("sql", "swift", "tex", "toml", "ts", "tsx", "typescript", "xml", "yaml", "yml", "zsh"),
+}
 # Lexers look ahead, which takes quadratic time in a long run of one thing.
 _MONOTONOUS = re.compile(r"(.{1,4}?)\1{99,}|\s{200,}", re.DOTALL)
 _FORMATTER = HtmlFormatter(nowrap=True, classprefix=PREFIX)

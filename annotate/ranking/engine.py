@@ -304,13 +304,16 @@ def _with(assignment: Assignment, annotator: User, project: Project) -> Assignme
     return assignment
 
 
+LAST = """
+    SELECT a.number, c.prompt_id FROM annotate_assignment a JOIN annotate_comparison c ON c.id = a.comparison_id
+    WHERE a.annotator_id = %s ORDER BY a.number DESC LIMIT 1
+"""
+
+
 def _last_handed(annotator: User) -> _Last:
-    row = (
-        Assignment.objects.filter(annotator=annotator)
-        .order_by("-number")
-        .values_list("number", "comparison__prompt_id")
-        .first()
-    )
+    with connection.cursor() as cursor:
+        cursor.execute(LAST, [annotator.pk])
+        row = cursor.fetchone()
     return _Last(*row) if row else _Last()
 
 

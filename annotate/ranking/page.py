@@ -10,21 +10,21 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from django.db.models import Subquery
+from django.db import connection
 from django.templatetags.static import static
 from django.urls import reverse
 from django.utils.functional import Promise
 from django.utils.safestring import SafeString
 
 from annotate.generation.models import Response
-from annotate.projects.models import Dimension, Guidelines, Project
+from annotate.projects.models import Dimension, Membership, Project
 from annotate.ranking.answer import Answer, Asked, Rules
 from annotate.ranking.letters import to_letters
 from annotate.ranking.models import Assignment, Comparison, Judgement
 from annotate.ranking.rules import answer_of, rules_of
 from annotate.ranking.sanitise import render_markdown, render_plain
 from annotate.ranking.selectors import letters
-from annotate.ranking.services import judgement_current
+from annotate.ranking.services import judgement_current, settled_why
 from annotate.ranking.vocabulary import SKIP_REASONS, STRENGTHS
 
 
@@ -89,6 +89,7 @@ class Item:
     turns: list[Turn]
     cards: list[Card]
     judgement: Judgement | None
+    settled: str  # why the judgement cannot be changed any more
     given: dict[str, Any]
     guidelines: GuidelinesLink | None
     qualification: Qualification | None
@@ -178,6 +179,7 @@ class Item:
             "guidelines": self.guidelines.number if self.guidelines else None,
             "given": self.given,
             "revises": self.judgement.pk if self.judgement else None,
+            "settled": self.settled,
             "draftUrl": reverse("annotate:assignment-draft", args=[pk]),
             "submitUrl": reverse("annotate:assignment-submit", args=[pk]),
             "skipUrl": reverse("annotate:assignment-skip", args=[pk]),
@@ -213,6 +215,7 @@ def item_build(
         turns=[Turn(turn["role"], _turn_html(turn)) for turn in comparison.prompt.messages],
         cards=_cards(rules, ((letter, texts[pk]) for pk, letter in _in_order(assignment)), given),
         judgement=judgement,
+        settled=_settled(comparison, judgement) if judgement else "",
         given=given,
         guidelines=_guidelines(project, assignment),
         qualification=_qualification(assignment),
@@ -260,22 +263,34 @@ def _turn_html(turn: Mapping[str, str]) -> SafeString:
     return render_markdown(turn["content"]) if turn["role"] == "assistant" else render_plain(turn["content"])
 
 
+# The latest version, and the one under which the annotator judged last. In SQL, because every item asks for it.
+GUIDELINES = """
+    SELECT latest.number, (
+        SELECT used.number FROM annotate_judgement j
+        JOIN annotate_comparison c ON c.id = j.comparison_id
+        JOIN annotate_guidelines used ON used.id = j.guidelines_id
+        WHERE j.annotator_id = %(annotator)s AND c.project_id = %(project)s ORDER BY j.id DESC LIMIT 1)
+    FROM annotate_guidelines latest WHERE latest.project_id = %(project)s ORDER BY latest.number DESC LIMIT 1
+"""
+
+
+def _settled(comparison: Comparison, judgement: Judgement) -> str:
+    membership = None
+    if comparison.purpose == Comparison.Purpose.QUALIFICATION:
+        membership = Membership.objects.filter(project=comparison.project, user_id=judgement.annotator_id).first()
+    return settled_why(comparison, judgement, membership)
+
+
 def _guidelines(project: Project, assignment: Assignment) -> GuidelinesLink | None:
     if not project.guidelines:
         return None
-    last = Judgement.objects.filter(
-        annotator_id=assignment.annotator_id, comparison__project=project, guidelines__isnull=False
-    ).order_by("-id")
-    latest = (
-        Guidelines.objects.filter(project=project)
-        .order_by("-number")
-        .annotate(last=Subquery(last.values("guidelines__number")[:1]))
-        .values("number", "last")
-        .first()
-    )
-    if latest is None:
+    with connection.cursor() as cursor:
+        cursor.execute(GUIDELINES, {"project": project.pk, "annotator": assignment.annotator_id})
+        found = cursor.fetchone()
+    if found is None:
         return None
-    return GuidelinesLink(latest["number"], latest["last"] not in (None, latest["number"]))
+    number, last = found
+    return GuidelinesLink(number, last not in (None, number))
 
 
 def _qualification(assignment: Assignment) -> Qualification | None:

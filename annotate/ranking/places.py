@@ -14,9 +14,10 @@ from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from accounts.models import User
-from annotate.projects.models import Project
+from annotate.projects.models import Guidelines, Project
 from annotate.quality.agreement import contested_share
 from annotate.ranking.models import Assignment, Comparison, Judgement
+from annotate.ranking.rows import columns, fetch_all
 from annotate.review.models import Adjudication
 
 State = Assignment.State
@@ -33,11 +34,25 @@ LOCK = """
 """
 
 
+SEATS = f"""
+    SELECT {columns(Assignment, "a")} FROM annotate_assignment a WHERE a.comparison_id = %s ORDER BY a.updated_at, a.id
+"""  # noqa: S608
+
+
 def comparison_lock(comparison_id: int) -> Comparison:
     """Lock a comparison; it also knows the version of its project's guidelines, as `guidelines_now`."""
     for comparison in Comparison.objects.raw(LOCK, [comparison_id]):
         return comparison
     raise Comparison.DoesNotExist
+
+
+def guidelines_shown(comparison: Comparison, number: object) -> int | None:
+    """Id of the version of that number of the project's guidelines; the version of now, if there is none such."""
+    if isinstance(number, int) and not isinstance(number, bool) and 0 < number < 2**31:
+        found = Guidelines.objects.filter(project=comparison.project_id, number=number).values_list("pk", flat=True)
+        if (pk := found.first()) is not None:
+            return pk
+    return comparison.guidelines_now
 
 
 def is_decided(comparison: Comparison) -> bool:
@@ -47,7 +62,7 @@ def is_decided(comparison: Comparison) -> bool:
 
 def seats_of(comparison: Comparison) -> list[Assignment]:
     """All assignments of a comparison; those that changed last come last."""
-    return list(Assignment.objects.filter(comparison=comparison).order_by("updated_at", "id"))
+    return fetch_all(SEATS, [comparison.pk], Assignment)
 
 
 def settle(comparison: Comparison, seats: list[Assignment] | None = None) -> list[Assignment]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from string import ascii_uppercase
 
 from django.db.models import Count, Q, QuerySet
+from django.http import Http404
 from django.shortcuts import get_object_or_404
 
 from accounts.models import User
@@ -15,7 +16,9 @@ from annotate.projects.models import Membership, Project
 from annotate.ranking.engine import Allowance, allowance, held, is_qualifying, open_count, today_began
 from annotate.ranking.models import Assignment, Comparison, Judgement
 from annotate.ranking.questions import with_questions
+from annotate.ranking.rows import columns, fetch_joined
 
+LARGEST_ID = 2**63 - 1
 MANY = 1000  # queues longer than this are not counted to the end
 
 
@@ -128,12 +131,22 @@ def project_for(annotator: User, slug: str) -> Project:
     return get_object_or_404(Project, slug=slug, memberships__user=annotator, memberships__is_active=True)
 
 
+OWN = f"""
+    SELECT {columns(Assignment, "a")}, {columns(Comparison, "c")}, {columns(Project, "p")}
+    FROM annotate_assignment a
+    JOIN annotate_comparison c ON c.id = a.comparison_id
+    JOIN annotate_project p ON p.id = c.project_id
+    WHERE a.id = %s AND a.annotator_id = %s
+"""  # noqa: S608
+
+
 def own_assignment(annotator: User, pk: int) -> Assignment:
     """One's own assignment with all that is asked in its project; anybody else's does not exist."""
-    found = Assignment.objects.filter(annotator=annotator).select_related("comparison__project")
-    assignment = get_object_or_404(found, pk=pk)
-    assignment.annotator = annotator
-    with_questions(assignment.comparison.project)
+    if pk > LARGEST_ID or (found := fetch_joined(OWN, [pk, annotator.pk], Assignment, Comparison, Project)) is None:
+        raise Http404
+    assignment, comparison, project = found
+    comparison.project = with_questions(project)
+    assignment.comparison, assignment.annotator = comparison, annotator
     return assignment
 
 

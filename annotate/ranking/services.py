@@ -6,6 +6,7 @@ Nothing here loses work. A judgement is never overwritten; a late one is kept; a
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from enum import Enum
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -15,11 +16,13 @@ from django.utils.translation import gettext as _
 
 from annotate.gold.services import membership_lock, qualification_judge, score_for
 from annotate.projects.models import Membership
+from annotate.ranking.answer import Answer
 from annotate.ranking.edits import edit_keep
 from annotate.ranking.models import Assignment, Comparison, Judgement
 from annotate.ranking.places import (
     comparison_lock,
     disagreement_keep,
+    guidelines_shown,
     is_decided,
     is_worn,
     lease_end,
@@ -28,12 +31,22 @@ from annotate.ranking.places import (
     seats_of,
     settle,
 )
+from annotate.ranking.rows import columns, fetch_all
 from annotate.ranking.rules import answer_of, answer_read
 from annotate.ranking.vocabulary import SKIP_REASONS
 
 State = Assignment.State
 Purpose = Comparison.Purpose
 LONGEST_SITTING = 24 * 3600.0  # seconds
+
+
+class Unsaid(Enum):
+    """Stands for what a client did not say, where None says something."""
+
+    UNSAID = "unsaid"
+
+
+UNSAID = Unsaid.UNSAID
 
 
 def draft_save(*, assignment: Assignment, draft: Mapping[str, Any]) -> Assignment:
@@ -82,12 +95,18 @@ def judgement_submit(
     edit: Mapping[str, Any] | None = None,
     seconds_active: float | None = None,
     source: str | None = None,
+    guidelines: object = None,
+    revises: object = UNSAID,
 ) -> Judgement:
-    """Record what the assignment's annotator says, and return the judgement that counts.
+    """Record what the assignment's annotator says, and return the judgement that was made of it.
 
     The same answer again returns the judgement that is there. A different one supersedes it, unless what it would
     change is settled: a reviewer decided, the known answer was shown, or the qualification is over. After the lease
     lapsed the answer is taken if a place is free, and otherwise kept beside the others (`outcome_of` says which).
+
+    guidelines: number of the version that was on the page; without one, or if the project has none of that number,
+    the version of this moment is recorded. revises: id of the judgement that the page showed, None if it showed none;
+    an answer that does not know of the judgement that counts is kept on record, and does not count.
     Raises ValidationError with field errors when the answer is incomplete or speaks of other responses.
     """
     given = {"rankings": rankings, "strengths": strengths, "ratings": ratings, "all_bad": all_bad, "flags": flags}
@@ -104,6 +123,9 @@ def judgement_submit(
             if answer_of(current) == answer:
                 current.assignment = mine
                 return current
+            if revises is not UNSAID and revises != current.pk:
+                shown = guidelines_shown(comparison, guidelines)
+                return _keep_stale(mine, answer, guidelines=shown, seconds=seconds_active, source=source)
             _require_changeable(comparison, current, membership)
             Judgement.objects.filter(pk=current.pk).update(is_current=False)
         elif previous is not None and previous.withdrawal_id is not None:
@@ -113,7 +135,7 @@ def judgement_submit(
             annotator=mine.annotator,
             assignment=mine,
             **answer.json() | {"edit": edit_keep(mine, answer)},
-            guidelines_id=comparison.guidelines_now,
+            guidelines_id=guidelines_shown(comparison, guidelines),
             gold_score=score_for(comparison, answer.rankings),
             seconds_active=_seconds(mine, seconds_active),
             display_order=mine.display_order,
@@ -136,11 +158,36 @@ def judgement_submit(
         return judgement
 
 
+def _keep_stale(
+    mine: Assignment, answer: Answer, *, guidelines: int | None, seconds: float | None, source: str | None
+) -> Judgement:
+    """Put an answer on record that a newer one of the same person overtook. Sent again it is found, not made again."""
+    comparison, annotator = mine.comparison, mine.annotator
+    for earlier in Judgement.objects.filter(comparison=comparison, annotator=annotator, is_current=False):
+        if answer_of(earlier) == answer:
+            earlier.assignment, earlier.comparison = mine, comparison
+            return earlier
+    return Judgement.objects.create(
+        comparison=comparison,
+        annotator=annotator,
+        assignment=mine,
+        **answer.json() | {"edit": edit_keep(mine, answer)},
+        guidelines_id=guidelines,
+        seconds_active=_seconds(mine, seconds),
+        display_order=mine.display_order,
+        is_current=False,
+        source=source or annotator.kind,
+    )
+
+
 def outcome_of(judgement: Judgement) -> str:
-    """What became of a submission: accepted; revised (it replaces an earlier one); or extra (it came too late).
+    """What became of a submission: accepted; revised (it replaces an earlier one); extra (it came too late); or stale
+    (a newer answer of the same person was there, and still counts; this one is only on record).
 
     An answer to gold is never too late, for gold is given to everybody.
     """
+    if not judgement.is_current:
+        return "stale"
     seat = judgement.assignment
     if seat is not None and seat.slot is None and judgement.comparison.purpose == Purpose.WORK:
         return "extra"
@@ -212,13 +259,17 @@ def judgement_current(assignment: Assignment) -> Judgement | None:
     return latest if latest is not None and latest.is_current else None
 
 
+LATEST = f"""
+    SELECT {columns(Judgement, "j")} FROM annotate_judgement j
+    WHERE j.comparison_id = %s AND j.annotator_id = %s
+    ORDER BY j.is_current DESC, j.withdrawal_id IS NOT NULL DESC, j.id DESC LIMIT 1
+"""  # noqa: S608
+
+
 def judgement_latest(assignment: Assignment) -> Judgement | None:
-    """The last one made, whether it counts or was taken back."""
-    return (
-        Judgement.objects.filter(comparison_id=assignment.comparison_id, annotator_id=assignment.annotator_id)
-        .order_by("-is_current", "-id")
-        .first()
-    )
+    """The one that counts, else the one that was withdrawn, else the last one made."""
+    found = fetch_all(LATEST, [assignment.comparison_id, assignment.annotator_id], Judgement)
+    return found[0] if found else None
 
 
 def _qualifying_lock(assignment: Assignment) -> Membership | None:
@@ -231,14 +282,21 @@ def _qualifying_lock(assignment: Assignment) -> Membership | None:
 
 def _require_changeable(comparison: Comparison, current: Judgement, membership: Membership | None) -> None:
     """Refuse to change what is settled. `comparison` and, if it is about qualification, `membership` are locked."""
+    if why := settled_why(comparison, current, membership):
+        raise ValidationError(why)
+
+
+def settled_why(comparison: Comparison, current: Judgement, membership: Membership | None) -> str:
+    """Why the current judgement cannot be changed any more, as a sentence; nothing if it can."""
     if is_decided(comparison):
-        raise ValidationError(_("This one has been decided by a reviewer, so your answer can no longer be changed."))
+        return _("This one has been decided by a reviewer, so your answer can no longer be changed.")
     if current.gold_score is None:
-        return
-    if current.comparison.project.gold_feedback:
-        raise ValidationError(_("You have been told how you did on this one, so your answer can no longer be changed."))
+        return ""
+    if comparison.project.gold_feedback:
+        return _("You have been told how you did on this one, so your answer can no longer be changed.")
     if membership is not None and membership.qualification != Membership.Qualification.OPEN:
-        raise ValidationError(_("Your qualification is over, so your answer can no longer be changed."))
+        return _("Your qualification is over, so your answer can no longer be changed.")
+    return ""
 
 
 def _seconds(assignment: Assignment, value: object) -> float | None:

@@ -29,7 +29,7 @@ const store = new Store({
   onState: showState,
   onDelivered(entry, data) {
     if (["extra", "revised"].includes(data.outcome)) desk.hint(data.message);
-    feedback.take(data.feedback);
+    feedback.take(data.feedback, desk.item);
     if (entry.id === desk.item.id && !waiting) location.assign(desk.item.nextUrl);
   },
   onRefused(entry, message) {
@@ -54,7 +54,7 @@ function open(form) {
   desk = new Desk(form, { store, text, announce, onSubmit: submit, onSkip: skip, onUndo: undo, onPair: (it) => pair.open(it) });
   waiting = false;
   ahead = fetchAhead(desk.item);
-  feedback.show();
+  feedback.show(desk.item);
 }
 
 async function fetchAhead(item) {

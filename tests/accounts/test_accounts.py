@@ -86,7 +86,8 @@ def test_a_language_is_remembered_for_the_person_and_for_the_browser(as_annotato
 
 
 def test_a_language_that_does_not_exist_and_a_way_back_that_leads_elsewhere_are_ignored(as_annotator, annotator):
-    answer = as_annotator.post(reverse("accounts:language"), {"language": "xx", "next": "https://example.org/"})
-    assert answer["Location"] == "/"
+    for elsewhere in ("https://example.org/", "//example.org/", "annotate", ""):
+        answer = as_annotator.post(reverse("accounts:language"), {"language": "xx", "next": elsewhere})
+        assert answer["Location"] == "/"
     annotator.refresh_from_db()
     assert annotator.language == ""

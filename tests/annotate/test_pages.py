@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from django.contrib.admin import site
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
@@ -12,7 +13,7 @@ from accounts.models import User
 from annotate.models import Invitation, Membership, Project, Prompt, PromptImport
 from annotate.projects.forms_setup import ProjectSetup
 from annotate.projects.invitations import invitation_create
-from annotate.projects.services import membership_add, project_create, prompts_import
+from annotate.projects.services import membership_add, project_create, project_update, prompts_import
 from tests.annotate.conftest import jsonl
 
 PAGES = ("project-list", "project-new", "people")
@@ -247,3 +248,20 @@ def test_lists_ask_as_much_of_the_database_for_many_rows_as_for_few(
     before = {path: _queries(as_admin, path) for path in paths}
     grow(4)
     assert {path: _queries(as_admin, path) for path in paths} == before
+
+
+def test_djangos_admin_lists_every_model_and_changes_no_history(as_admin, project, make_comparison, judge, annotator):
+    project_update(project=project, guidelines="Be fair.")
+    judge(make_comparison(project, "Why?", ["a", "b"]), annotator, helpfulness=[1, 2])
+    kept = {"Guidelines", "Gold", "Judgement", "Adjudication", "Withdrawal", "QualityReport"}
+    listed = {model: options for model, options in site._registry.items() if model._meta.app_label == "annotate"}
+    assert kept <= {model.__name__ for model in listed}
+    for model, options in listed.items():
+        path = f"/admin/annotate/{model._meta.model_name}/"
+        assert as_admin.get(path).status_code == 200, path
+        request = as_admin.get(path).wsgi_request
+        if model.__name__ in kept:
+            assert not options.has_add_permission(request) and not options.has_change_permission(request), path
+        row = model._base_manager.first()
+        if row is not None:
+            assert as_admin.get(f"{path}{row.pk}/change/").status_code == 200, path

@@ -302,6 +302,18 @@ def test_a_pair_is_answered_from_the_full_screen(page, seat, pairs):
     assert shown(judgement, "helpfulness") == {"A": 2, "B": 1} and judgement.all_bad == ["harmlessness"]
 
 
+def test_two_are_rated_from_the_full_screen(page, seat, annotator):
+    project = one_question(make_project(annotator, task="rating", k=3))
+    make_comparison(project, texts=["One.", "Two.", "Three."])
+    seat(project)
+    press(page, "v", "4", "2", "ArrowRight", "ArrowRight")
+    expect(page.locator("#pair").get_by_role("heading", level=2)).to_have_text("B and C")
+    page.locator("#pair").get_by_role("button", name="C: 5 points").click()
+    press(page, "3", "Escape", "Enter")
+    (judgement,) = wait_for_judgements(page, 1)
+    assert in_letters(judgement, judgement.ratings["helpfulness"]) == {"A": 4, "B": 3, "C": 5}
+
+
 MARKED = "[...(CSS.highlights.get('differs') ?? [])].map((range) => range.toString())"
 
 

@@ -188,6 +188,7 @@ def test_a_key_that_is_not_there_is_missed_before_any_request(monkeypatch):
 def test_it_works_where_an_event_loop_runs_already():
     """As in a notebook."""
     import asyncio
+    from threading import Thread
 
     from lm.endpoint import _complete
 
@@ -199,5 +200,8 @@ def test_it_works_where_an_event_loop_runs_already():
     async def cell() -> None:
         _complete(work())
 
-    asyncio.run(cell())
+    # In a thread of its own: a browser test of this process may have left a loop running in this one.
+    thread = Thread(target=lambda: asyncio.run(cell()))
+    thread.start()
+    thread.join()
     assert seen == [1]

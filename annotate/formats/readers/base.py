@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from annotate.formats.conversations import Message, check_conversation, merge_turns
 from annotate.formats.jsonl import Refused, Unusable, kind_of
+from annotate.formats.limits import MAX_RESPONSES
 from annotate.formats.records import Kind, Pair, Record, Response
 
 T = TypeVar("T")
@@ -136,7 +137,7 @@ def name(value: Any) -> str:
 def names(value: Any) -> tuple[str, ...]:
     """Tags: a list of texts, or one text."""
     values = value if isinstance(value, list) else [value]
-    return tuple(dict.fromkeys(name(item)[:60] for item in values if name(item)))
+    return tuple(dict.fromkeys(name(item)[:60] for item in values[:50] if name(item)))
 
 
 def number(value: Any, what: str) -> float:
@@ -282,7 +283,9 @@ def instruction(row: Row) -> list[Message]:
 
 
 def check_replies(responses: Sequence[Response], context: Context, *, different: bool = True) -> None:
-    """Raise Unusable where a response is empty (unless those are kept) or two are the same."""
+    """Raise Unusable where a response is empty (unless kept) or two are the same, Refused where there are too many."""
+    if len(responses) > MAX_RESPONSES:
+        raise Refused(f"It has {len(responses)} responses; at most {MAX_RESPONSES} can be compared.")
     if not context.keep_empty:
         empty = next((i for i, response in enumerate(responses, 1) if not response.text.strip()), None)
         if empty:

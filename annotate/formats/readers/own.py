@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from annotate.formats.conversations import check_conversation
 from annotate.formats.formulas import cell_text
 from annotate.formats.json_values import parse_cell
 from annotate.formats.jsonl import Refused, kind_of
+from annotate.formats.limits import MAX_RESPONSES
 from annotate.formats.prompts import KNOWN, parse_prompt
 from annotate.formats.readers.base import (
     Context,
@@ -76,6 +78,8 @@ def read_responses(row: Row, line: int, context: Context) -> Record:
 def _responses(value: Any, context: Context) -> tuple[Response, ...]:
     if not isinstance(value, list) or not value:
         raise Refused(f"responses must be a list of responses, found {kind_of(value) if value != [] else 'none'}.")
+    if len(value) > MAX_RESPONSES:
+        raise Refused(f"It has {len(value)} responses; at most {MAX_RESPONSES} can be compared.")
     found = []
     for position, item in enumerate(value, 1):
         if isinstance(item, str):
@@ -139,8 +143,8 @@ def read_ranking(row: Row, line: int, context: Context) -> Record:
                 text(item, "rationale", default=""),
             )
         )
-        more.append(rest(item, *ONE_RANKING))
-    metadata = rest(row, *RANKING_KEYS)
+        more.append(_others(item, ONE_RANKING))
+    metadata = _others(row, RANKING_KEYS)
     if any(more):
         metadata["rankings"] = more
     return Record(
@@ -178,7 +182,7 @@ def read_pair(row: Row, line: int, context: Context) -> Record:
     turns = messages(need(row, "prompt"), "prompt")
     if row.get("context"):
         turns = [*messages(parse_cell(text(row, "context")), "context"), *turns]
-    extra = rest(row, *PAIR_KEYS, "context", "extra")
+    extra = _others(row, (*PAIR_KEYS, "context", "extra"))
     if row.get("extra"):
         extra |= parse_cell(text(row, "extra"))
     pair = Pair(
@@ -205,6 +209,11 @@ def read_pair(row: Row, line: int, context: Context) -> Record:
         split=text(row, "split", default=""),
         metadata=extra,
     )
+
+
+def _others(row: Row, known: Sequence[str]) -> Row:
+    """What a line holds besides, nulls too: a version's lines come back as they were."""
+    return {key: value for key, value in row.items() if key not in known}
 
 
 def _said(row: Row, key: str) -> str:

@@ -49,7 +49,7 @@ def read_label_studio(row: Row, line: int, context: Context) -> Record:
         (name(_who(annotation)), result)
         for annotation in given
         if not annotation.get("was_cancelled")
-        for result in annotation.get("result") or []
+        for result in _listed(annotation.get("result"))
         if isinstance(result, dict) and isinstance(result.get("value"), dict)
     ]
     if any(result.get("type") == "ranker" or "ranker" in result["value"] for _, result in results):
@@ -57,6 +57,10 @@ def read_label_studio(row: Row, line: int, context: Context) -> Record:
     if any(result.get("type") == "pairwise" for _, result in results):
         return _pairwise(row, data, results, line, context)
     raise Unusable("None of its annotations is of Pairwise or Ranker.")
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _who(annotation: Row) -> Any:
@@ -115,20 +119,20 @@ def _ranker(row: Row, data: Row, results: Sequence[tuple[str, Row]], line: int, 
         for item, found in zip(data[key], ids, strict=True)
     )
     check_replies(responses, context, different=False)
+    known = set(ids)
     asked = _asked(data, (key,))
     rankings = []
     for who, result in results:
         order = _order(result["value"].get("ranker"))
         if order is None:
             continue
-        unknown = next((found for found in order if found not in ids), None)
+        unknown = next((found for found in order if found not in known), None)
         if unknown is not None:
             raise Refused(f"The ranking names “{unknown[:40]}”, which is none of the items.")
         if len(order) < 2:
             continue
-        rankings.append(
-            Ranking(tuple(order.index(found) + 1 if found in order else None for found in ids), context.dimension, who)
-        )
+        places = {found: rank for rank, found in enumerate(order, 1)}
+        rankings.append(Ranking(tuple(map(places.get, ids)), context.dimension, who))
     if not rankings:
         raise Unusable("No annotation ranks two items.")
     return Record(

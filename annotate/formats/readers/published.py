@@ -82,11 +82,13 @@ def _tree(root: Any, line: int, context: Context) -> Iterable[Record]:
 
 
 def _ranked(found: RankingRecord, context: Context) -> Record:
+    responses = tuple(Response(response.text, generator=name(response.generator)) for response in found.responses)
+    check_replies(responses, context)
     return Record(
         "ranking",
         found.line,
         found.messages,
-        tuple(Response(response.text, generator=response.generator) for response in found.responses),
+        responses,
         rankings=(Ranking(tuple(response.rank for response in found.responses), context.dimension),),
         language=found.language,
         source_id=name(found.metadata.get("message_id")),

@@ -22,6 +22,7 @@ from annotate.formats.readers.base import (
     messages,
     name,
     need,
+    number,
     of_rows,
     prompt,
     rest,
@@ -62,7 +63,8 @@ def _texts(context: Context, key: Any) -> Row:
 # MT-Bench -----------------------------------------------------------------------------------------------------------
 
 _WINNERS = {"model_a": FIRST, "model_b": SECOND, "tie": TIE, "tie (inconsistent)": TIE}
-_SAID = re.compile(r"\((['\"])(.*?)\1, ?'(user|assistant)'\)(?=,|\])", re.DOTALL)
+_BEGINS = re.compile(r"[\[,]\s*\((['\"])")
+_ENDS = {quote: re.compile(rf"{quote}, ?'(user|assistant)'\)(?=,|\])") for quote in "'\""}
 
 
 def read_mt_bench(rows: Sequence[Numbered], context: Context) -> Iterable[Record]:
@@ -70,7 +72,9 @@ def read_mt_bench(rows: Sequence[Numbered], context: Context) -> Iterable[Record
     the first question as prompt and the rest of the chat as response, and the tag `turn-2`.
     """
     line, first = rows[0]
-    turn = int(first.get("turn") or 1)
+    turn = int(number(first.get("turn") or 1, "turn"))
+    if turn < 1:
+        raise Refused(f"turn must be 1 or more, found {turn}.")
     chats = [_chat(first, side, context) for side in ("a", "b")]
     asked = [chat[0] for chat in chats if chat]
     if len(asked) < 2 or asked[0] != asked[1] or asked[0]["role"] != "user":
@@ -117,10 +121,14 @@ def _chat(row: Row, side: str, context: Context) -> list[Message]:
 def parse_repr(value: str) -> list[Message]:
     """Turns written as a Python list of (text, role): matched by pattern, never evaluated as code."""
     turns: list[Message] = []
-    for quote, said, role in _SAID.findall(value):
-        said = said.replace(f"\\{quote}", quote)
-        said = re.sub(r"\\([nrt\\'\"])", lambda found: _ESCAPES[found[1]], said)
-        turns.append({"role": role, "content": said})
+    position = 0
+    while begin := _BEGINS.match(value, position):
+        end = _ENDS[begin[1]].search(value, begin.end())
+        if end is None:
+            break
+        said = re.sub(r"\\([nrt\\'\"])", lambda found: _ESCAPES[found[1]], value[begin.end() : end.start()])
+        turns.append({"role": end[1], "content": said})
+        position = end.end()
     if not turns:
         raise Unusable("The chat could not be read.")
     return turns

@@ -37,7 +37,7 @@ class Options:
     def stem(self) -> str:
         """The beginning of file names, safe on every system."""
         parts = [re.sub(r"[^\w.-]+", "-", part).strip("-.") for part in (self.name, self.dimension, self.split)]
-        return "-".join(part for part in parts if part) or "plumbline"
+        return "-".join(part[:60] for part in parts if part) or "plumbline"
 
 
 Write = Callable[[Iterable[Row], Options, "Counter[str]"], Iterator[bytes]]

@@ -68,6 +68,7 @@ def _parquet(rows: Iterable[Row], options: Options, left_out: Counter[str]) -> I
 
     sink = _Sink()
     with pq.ParquetWriter(sink, schema, compression="zstd", store_schema=False) as writer:
+        yield sink.taken()
         for batch in _batches(rows):
             columns = [conversations([row[key] for row in batch]) for key in TALKS]
             columns += [pa.array([row[key] for row in batch], pa.float64()) for key in NUMBERS]

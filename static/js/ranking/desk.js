@@ -49,7 +49,7 @@ export class Desk {
   changed() {
     this.draw();
     this.hint("");
-    this.store.draft(this.item, this.answer.json());
+    if (!this.item.settled) this.store.draft(this.item, this.answer.json());
   }
 
   // keys -----------------------------------------------------------------------------------------------------------
@@ -121,6 +121,7 @@ export class Desk {
   }
 
   #finish() {
+    if (this.item.settled) return this.hint(this.item.settled, true);
     this.#finishing = this.item.rationale === "required" && !this.answer.rationale.trim();
     if (!this.#finishing) return this.onSubmit(this);
     this.open("flags");
@@ -192,10 +193,11 @@ export class Desk {
       this.marked = null;
       return this.hint(this.text("unmarked"));
     }
-    this.marked = [this.current, this.twin(this.current)].sort();
-    const [one, other] = this.marked.map((key) => this.view.card(key).querySelector("[data-response]"));
-    const [inOne, inOther] = mark(one, other);
-    const [a, b] = this.marked;
+    const pair = [this.current, this.twin(this.current)].sort();
+    const counts = mark(...pair.map((key) => this.view.card(key).querySelector("[data-response]")));
+    if (counts === null) return this.hint(this.text("cannotMark"));
+    this.marked = pair;
+    const [[a, b], [inOne, inOther]] = [pair, counts];
     return this.hint(this.text(inOne + inOther ? "marked" : "same", { a, b, inOne, inOther }));
   }
 

@@ -1,32 +1,29 @@
 // What the server says about an answer whose right one is known. It waits behind a small button on the next item.
 
-const KEPT = "plumbline:feedback"; // for the next page, where one has to be loaded
-
 export class Feedback {
-  #latest = null; // {message, share, html}
+  #latest = null; // {message, share, html, project}
 
   constructor(dialog, { root, announce }) {
     this.dialog = dialog;
     this.root = root;
     this.announce = announce;
-    try {
-      this.#latest = JSON.parse(sessionStorage.getItem(KEPT));
-      sessionStorage.removeItem(KEPT);
-    } catch { /* then it is only not shown */ }
+    this.key = `plumbline:${root.dataset.user}:feedback`; // for the next page, where one has to be loaded
+    try { this.#latest = JSON.parse(sessionStorage.getItem(this.key)); } catch { /* then it is only not shown */ }
   }
 
   // With each submission that was delivered: the one before is old news then.
-  take(feedback) {
-    this.#latest = feedback ?? null;
+  take(feedback, { nextUrl }) {
+    this.#latest = feedback ? { ...feedback, project: nextUrl } : null;
     try {
-      if (feedback) sessionStorage.setItem(KEPT, JSON.stringify(feedback));
-      else sessionStorage.removeItem(KEPT);
+      if (feedback) sessionStorage.setItem(this.key, JSON.stringify(this.#latest));
+      else sessionStorage.removeItem(this.key);
     } catch { /* see above */ }
-    this.show();
+    this.show({ nextUrl });
     if (feedback) this.announce(feedback.message);
   }
 
-  show() {
+  show({ nextUrl }) {
+    if (this.#latest?.project !== nextUrl) this.#latest = null;
     const button = this.root.querySelector("[data-feedback]");
     button.hidden = this.#latest === null;
     button.querySelector("[data-share]").textContent = this.#latest?.share ?? "";

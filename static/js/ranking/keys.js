@@ -46,7 +46,8 @@ const isErasing = (event) => event.key === "Backspace" || event.key === "Delete"
 
 export function actionOf(event, task) {
   if (event.isComposing || event.ctrlKey || event.metaKey || event.altKey) return null;
-  const on = (selector) => event.target.closest?.(selector);
+  const isGone = event.target.closest?.("dialog:not([open])"); // for a moment, focus stays in a dialog that was closed
+  const on = (selector) => (isGone ? null : event.target.closest?.(selector));
   if (on(TYPING)) return null;
   const digit = digitOf(event);
   const letter = letterOf(event);

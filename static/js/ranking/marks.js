@@ -21,17 +21,17 @@ function rangesOf(list, indices) {
   });
 }
 
-// Marks what each of the two has and the other lacks; returns how many words that are, [in one, in the other].
+// Marks what each of the two has and the other lacks; returns how many words that are, [in one, in the other]; null if
+// this browser cannot.
 export function mark(one, other) {
+  if (!window.CSS?.highlights) return null;
   const lists = [wordsOf(one), wordsOf(other)];
   const found = difference(...lists.map((list) => list.map((w) => w.word)));
-  if (CSS.highlights) {
-    CSS.highlights.set("differs", new Highlight(...lists.flatMap((list, side) => rangesOf(list, found[side]))));
-  }
+  CSS.highlights.set("differs", new Highlight(...lists.flatMap((list, side) => rangesOf(list, found[side]))));
   return found.map((list) => list.length);
 }
 
-export function unmark() { CSS.highlights?.delete("differs"); }
+export function unmark() { window.CSS?.highlights?.delete("differs"); }
 
 // For each element the index of the one it is most like, and whether the two are nearly the same.
 export function twins(elements) {

@@ -25,6 +25,7 @@ export class Pair {
     const wanted = [desk.current, desk.partner(desk.current)].sort().join();
     this.at = Math.max(0, this.pairs.findIndex((pair) => pair.join() === wanted));
     this.isMarked = desk.marked !== null;
+    this.side = 0; // whom the next digit rates
     this.#show();
     this.dialog.showModal();
     for (const pane of this.panes) pane.scrollTop = 0;
@@ -45,6 +46,7 @@ export class Pair {
 
   turn(by) {
     this.at = (this.at + by + this.pairs.length) % this.pairs.length;
+    this.side = 0;
     this.#show();
     for (const pane of this.panes) pane.scrollTop = 0;
   }
@@ -71,19 +73,53 @@ export class Pair {
     this.one("[data-asked]").textContent = question || label;
     const standing = desk.item.task === "ranking" ? groups(desk.answer.current).map((g) => g.join(" = ")).join(" > ") : "";
     this.one("[data-standing]").textContent = standing;
+    if (desk.item.task === "rating") this.#drawPoints();
+  }
+
+  #drawPoints() {
+    const { points } = this.desk.task;
+    for (const button of this.dialog.querySelectorAll("[data-rate]")) {
+      const [key, number] = button.dataset.rate.split(":");
+      button.setAttribute("aria-pressed", points[key] === Number(number));
+    }
+    this.panes.forEach((pane, side) => pane.classList.toggle("is-current", side === this.side));
+  }
+
+  #rows() {
+    const { points: most } = this.desk.item;
+    return this.pair.map((key) => {
+      const row = document.createElement("div");
+      row.className = "ranks";
+      row.append(key, ...Array.from({ length: most }, (_, i) => {
+        const button = document.createElement("button");
+        button.type = "button";
+        button.dataset.rate = `${key}:${i + 1}`;
+        button.textContent = i + 1;
+        button.setAttribute("aria-label", this.text("pointsFor", { key, points: i + 1 }));
+        return button;
+      }));
+      return row;
+    });
+  }
+
+  // Points for one of the two; the next digit is for the other.
+  rate(key, points) {
+    this.desk.task.rate(key, points, { scroll: false });
+    this.side = 1 - this.pair.indexOf(key);
+    this.draw();
   }
 
   #drawVerdicts() {
     const [left, right] = this.pair;
+    if (this.desk.item.task === "rating") return this.one("[data-verdicts]").replaceChildren(...this.#rows());
     const better = this.desk.item.task === "best" ? "bestOf" : "verdictBetter";
     const choices = {
       ranking: [["1", left], ["=", "tie"], ["2", right]],
       pairwise: [["1", left], ["=", "tie"], ["X", "bad"], ["2", right]],
       best: [["1", left], ["2", right]],
-      rating: [],
     }[this.desk.item.task];
     const names = { tie: this.text("verdictTie"), bad: this.text("verdictBad") };
-    this.one("[data-verdicts]").replaceChildren(...choices.map(([sign, verdict]) => {
+    return this.one("[data-verdicts]").replaceChildren(...choices.map(([sign, verdict]) => {
       const button = document.createElement("button");
       const kbd = document.createElement("kbd");
       kbd.textContent = sign;
@@ -120,6 +156,9 @@ export class Pair {
     if (event.key === "ArrowLeft") this.turn(-1);
     else if (event.key === "ArrowRight") this.turn(1);
     else if (event.repeat) return;
+    else if (digit !== undefined && this.desk.item.task === "rating") {
+      this.rate(this.pair[this.side], digit === 0 && this.desk.item.points === 10 ? 10 : digit);
+    }
     else if (event.key === "=" || letter === "t") this.say("tie");
     else if (digit === 1) this.say(left);
     else if (digit === 2) this.say(right);
@@ -132,8 +171,9 @@ export class Pair {
   }
 
   #click(event) {
-    const { say, turn, diff, close } = event.target.closest("button")?.dataset ?? {};
+    const { say, rate, turn, diff, close } = event.target.closest("button")?.dataset ?? {};
     if (say) this.say(say);
+    else if (rate) this.rate(rate.split(":")[0], Number(rate.split(":")[1]));
     else if (turn) this.turn(Number(turn));
     else if (diff !== undefined) this.toggleMarks();
     else if (close !== undefined) this.close();

@@ -14,6 +14,7 @@ from annotate.datasets.config import DatasetConfig
 from annotate.formats.jsonl import Findings
 from annotate.formats.reading import read_records
 from annotate.formats.records import Record
+from tests.annotate.formats.examples import COMPANIONS, EXAMPLES, jsonl
 
 
 def read(data: bytes, format: str = "", **options: object) -> tuple[list[Record], Findings]:
@@ -27,6 +28,22 @@ def read(data: bytes, format: str = "", **options: object) -> tuple[list[Record]
 
 def complaints(data: bytes, format: str = "", **options: object) -> list[str]:
     return [str(problem) for problem in read(data, format, **options)[1].errors]
+
+
+def one(format: str, *rows: dict, **options: object) -> Record:
+    records, findings = read(jsonl(list(rows)), format, **options)
+    assert not findings.error_count, findings.errors
+    assert len(records) == 1, findings.skipped
+    return records[0]
+
+
+def example(format: str) -> list[Record]:
+    companion = COMPANIONS.get(format)
+    options = {"companion": jsonl(companion)} if companion else {}
+    records, findings = read(jsonl(EXAMPLES[format]), format, **options)
+    assert not findings.error_count, findings.errors
+    assert not findings.skipped_count, findings.skipped
+    return records
 
 
 ASKED = [

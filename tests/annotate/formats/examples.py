@@ -283,7 +283,10 @@ EXAMPLES: dict[str, list[dict]] = {
             "id": "s",
             "fields": {"prompt": Q, "response1": A, "response2": B},
             "responses": {},
-            "suggestions": {"response1-quality": {"value": 5, "agent": "gpt"}, "response2-quality": {"value": 3}},
+            "suggestions": {
+                "response1-quality": {"value": 5, "agent": "gpt"},
+                "response2-quality": {"value": 3, "agent": "gpt"},
+            },
         },
     ],
 }

@@ -5,6 +5,7 @@ An empty response is passed over unless it is asked for: the counts are those of
 
 from __future__ import annotations
 
+import io
 import json
 from collections import Counter
 from pathlib import Path
@@ -14,6 +15,8 @@ import pytest
 from annotate.formats.jsonl import Findings
 from annotate.formats.reading import look, read_records
 from annotate.formats.records import Record, comparisons
+from annotate.formats.writers.base import Options
+from annotate.formats.writing import FORMATS_OUT, export
 
 COMPANIONS = {
     "llmfao/crowd-comparisons.csv": "llmfao/pairs-crowd.jsonl",
@@ -190,3 +193,55 @@ def test_llamafactory_files_have_their_rows(data_folder, name, count, kind):
         chinese = [response.text for record in records for response in record.responses]
         assert sum("\u4e00" <= char <= "\u9fff" for text in chinese for char in text) > 50_000
         assert chinese == outputs
+
+
+# Chinese, there and back --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def chinese(data_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The 300 Chinese pairs as a dataset version."""
+    from annotate.datasets.build import Record as Comparison
+    from annotate.datasets.build import write_dataset
+    from annotate.datasets.config import DatasetConfig
+
+    records, _ = read(data_folder, "llamafactory/dpo_zh_demo.json")
+    directory = tmp_path_factory.mktemp("chinese")
+    judged = {"helpfulness": [{"ranks": [1, 2], "weight": 1.0, "annotator": "a1", "strengths": None}]}
+    made = (
+        Comparison(
+            str(record.line),
+            record.prompt,
+            [
+                {"id": f"{record.line}{i}", "text": response.text, "generator": "g"}
+                for i, response in enumerate(record.responses)
+            ],
+            judged,
+        )
+        for record in records
+    )
+    write_dataset(directory, made, DatasetConfig(), name="zh", dimensions=["helpfulness"])
+    return directory
+
+
+@pytest.mark.parametrize("key", FORMATS_OUT)
+def test_chinese_survives_every_format(chinese, key):
+    [*files] = ((name, b"".join(chunks)) for name, chunks in export(key, chinese, Options()))
+    with (chinese / "rankings.jsonl").open(encoding="utf-8") as lines:
+        rows = [json.loads(line) for line in lines]
+    chosen = [row["responses"][0]["text"].strip() for row in rows]
+    asked = [row["prompt"][-1]["content"].strip() for row in rows]
+    for name, content in files:
+        if name == "dataset_info.json":
+            continue
+        findings = Findings()
+        records = list(read_records(io.BytesIO(content), findings))
+        assert not findings.error_count
+        if key == "hh":  # some texts hold a mark of its transcripts
+            assert {record.responses[0].text for record in records} <= set(chosen)
+            assert len(records) > 250
+            continue
+        best = [record.responses[0].text.strip() for record in records if record.responses[0].label is not False]
+        assert best == chosen, key
+        last = [record.prompt[-1]["content"].strip() for record in records if record.responses[0].label is not False]
+        assert last == asked or (key == "trl-standard" and all(a in b for a, b in zip(asked, last, strict=True)))

@@ -199,3 +199,51 @@ def test_the_list_asks_as_much_for_many_as_for_few(as_admin, admin, project, gol
         rankings = {"helpfulness": {str(one): 1, str(two): 2}}
         gold_set(comparison=more, rankings=rankings, purpose="qualification", user=admin)
     assert queries() == before
+
+
+# over REST ------------------------------------------------------------------------------------------------------------
+
+
+def test_gold_is_made_listed_and_removed_over_rest(as_admin, admin, project, comparison, judge, annotator):
+    one, two, _ = (str(pk) for pk in responses(comparison))
+    asked = {"comparison": comparison.pk, "purpose": "gold", "rankings": {"helpfulness": {one: 1, two: 2}}}
+    made = as_admin.post("/api/v1/gold/", asked, content_type="application/json")
+    assert made.status_code == 201, made.content
+    assert made.json()["rankings"] == asked["rankings"] and made.json()["purpose"] == "gold"
+    other = project_create(name="Other", user=admin)
+    assert as_admin.get(f"/api/v1/gold/?project={project.pk}").json()["count"] == 1
+    for elsewhere in (str(other.pk), "x", "9" * 30):
+        assert as_admin.get(f"/api/v1/gold/?project={elsewhere}").json()["count"] == 0
+    assert as_admin.delete(f"/api/v1/gold/{made.json()['id']}/").status_code == 204
+    assert not Gold.objects.exists()
+    judge(comparison, annotator, helpfulness=[1, 2, 3])
+    copied = as_admin.post("/api/v1/gold/", asked, content_type="application/json").json()
+    assert copied["comparison"] != comparison.pk and copied["judged"] == 0
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field"),
+    [
+        ({"purpose": "work"}, "purpose"),
+        ({"comparison": 10**9}, "comparison"),
+        ({"rankings": {"helpfulness": {"1": 1}}}, "rankings"),
+        ({"rankings": {"grace": {}}}, "rankings"),
+        ({"rankings": "x"}, "rankings"),
+        ({"rankings": {}}, "rankings"),
+    ],
+)
+def test_wrong_gold_is_a_field_error_over_rest(as_admin, comparison, wrong, field):
+    asked = {"comparison": comparison.pk, "purpose": "gold", "rankings": {"helpfulness": {"1": 1, "2": 2}}, **wrong}
+    refused = as_admin.post("/api/v1/gold/", asked, content_type="application/json")
+    assert refused.status_code == 400 and field in refused.json(), refused.content
+    assert not Gold.objects.exists()
+
+
+@pytest.mark.parametrize("who", ["as_annotator", "as_other_annotator", "as_outsider", "as_nobody"])
+def test_the_endpoint_of_gold_is_for_admins(who, request, gold):
+    client = request.getfixturevalue(who)
+    status = (401, 403)
+    assert client.get("/api/v1/gold/").status_code in status
+    assert client.get(f"/api/v1/gold/{gold.pk}/").status_code in status
+    assert client.post("/api/v1/gold/", {}, content_type="application/json").status_code in status
+    assert client.delete(f"/api/v1/gold/{gold.pk}/").status_code in status

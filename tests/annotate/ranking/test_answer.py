@@ -6,6 +6,7 @@ import pytest
 from django.core.exceptions import ValidationError
 
 from annotate.generation.models import Generator, Response
+from annotate.generation.services import generation_run_start
 from annotate.projects.models import Attribute
 from annotate.ranking.answer import Answer, AnswerError, Asked, Rules
 from annotate.ranking.engine import assignment_next
@@ -226,3 +227,9 @@ def test_a_flag_of_the_project_is_kept(annotator):
     ]
     with pytest.raises(ValidationError, match="not a flag"):
         submit(assignment, flags=[{"flag": "refuses", "response": first}])
+
+
+def test_the_generator_of_edits_cannot_be_told_to_write(edits_asked, admin):
+    edited = submit(edits_asked, edit={"response": str(edits_asked.display_order[0]), "text": "Better."}).edit
+    with pytest.raises(ValidationError, match="cannot write new ones"):
+        generation_run_start(project=edits_asked.comparison.project, generator=edited.generator, user=admin)

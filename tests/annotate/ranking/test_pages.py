@@ -270,6 +270,17 @@ def test_a_draft_never_leaves_its_assignment(as_annotator, desk, project):
     assert "mine" not in other["html"].split("rationale", 1)[1][:200]
 
 
+def test_what_a_reviewer_decided_says_so_before_anybody_revises_it(as_annotator, admin, project, desk):
+    from annotate.review.models import Adjudication
+
+    post(as_annotator, f"/annotate/assignments/{desk.pk}/submit", ANSWER)
+    url = f"/annotate/assignments/{desk.pk}/"
+    assert "counts as it is until you submit again" in as_annotator.get(url).content.decode()
+    Adjudication.objects.create(comparison=desk.comparison, reviewer=admin, rankings={})
+    html = as_annotator.get(url).content.decode()
+    assert "decided by a reviewer" in html and "until you submit again" not in html
+
+
 def test_an_edit_travels_in_letters(as_annotator, annotator, project):
     project.ask_edit = True
     project.save()
