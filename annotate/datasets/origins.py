@@ -8,7 +8,7 @@ from typing import Any
 
 from annotate.datasets.config import DatasetConfig
 from annotate.datasets.diff import config_changes, summary
-from annotate.datasets.lineage import Lineage, has_lineage, lineage_find, ranking_row
+from annotate.datasets.lineage import Lineage, lineage_find, ranking_row
 from annotate.datasets.models import DatasetVersion
 from annotate.ranking.models import Judgement
 from annotate.review.models import Adjudication
@@ -70,10 +70,6 @@ def _pair(pair: list[Any], number: int, responses: dict[str, Json]) -> Json:
         "margin": margin,
         "weight": weight,
     }
-
-
-def knows_judgements(version: DatasetVersion) -> bool:
-    return has_lineage(artifact_path(version.artifact))
 
 
 # comparing versions ---------------------------------------------------------------------------------------------------

@@ -39,7 +39,7 @@ def dataset_records(
     while chunk := list(islice(rows, CHUNK)):
         ids = [row[0] for row in chunk]
         members, judged = _members(ids), _judged(project, config, ids)
-        decisions = decisions_for(project, config).filter(comparison__in=ids)
+        decisions = decisions_for(project, config, within=ids)
         decided = {row[0]: row[1:] for row in decisions.values_list("comparison_id", "pk", "rankings")}
         flags = _flags(ids) if config.exclude_flags else {}
         for row in chunk:
@@ -95,7 +95,7 @@ def _judged(project: Project, config: DatasetConfig, ids: list[int]) -> Rows:
     fields = ["comparison_id", "pk", "annotator_id", "rankings", "strengths", "source", "display_order", "extra"]
     if config.edits != "leave-out":
         fields += ["edit_id", "edit__text", "edit__generator__name", "edit__edited_from_id"]
-    rows = judgements_for(project, config).filter(comparison__in=ids).annotate(extra=is_extra).order_by("pk")
+    rows = judgements_for(project, config, within=ids).annotate(extra=is_extra).order_by("pk")
     return _grouped(rows.values_list(*fields).iterator(chunk_size=2000))
 
 

@@ -9,7 +9,6 @@ from functools import lru_cache
 from typing import Any
 
 from django.db.models import BooleanField, Count, Exists, F, Func, OuterRef, Q, QuerySet, Value
-from django.db.models.expressions import Combinable
 
 from annotate.datasets.config import DatasetConfig
 from annotate.datasets.models import DatasetRun, DatasetVersion
@@ -39,9 +38,14 @@ def dataset_runs() -> QuerySet[DatasetRun]:
 # what the filters let through -----------------------------------------------------------------------------------------
 
 
-def judgements_for(project: Project, config: DatasetConfig) -> QuerySet[Judgement]:
-    """The judgements that the filters let through: of work, current (so not withdrawn), and not decided over."""
-    chosen = _comparisons(project, config, "comparison__") & Q(is_current=True) & _days(config)
+def judgements_for(
+    project: Project, config: DatasetConfig, *, within: Sequence[int] | None = None
+) -> QuerySet[Judgement]:
+    """The judgements that the filters let through: of work, current (so not withdrawn), and not decided over.
+
+    within: ids of some comparisons that are known to be let through, to look at these only.
+    """
+    chosen = Q(is_current=True) & _days(config)
     if config.sources:
         chosen &= Q(source__in=config.sources)
     if config.annotators:
@@ -50,18 +54,19 @@ def judgements_for(project: Project, config: DatasetConfig) -> QuerySet[Judgemen
         chosen &= ~Q(annotator__in=config.exclude_annotators)
     if not config.include_extra:
         chosen &= ~EXTRA
-    decided = decisions_for(project, config).filter(comparison=OuterRef("comparison"))
-    return Judgement.objects.filter(~Exists(decided), chosen, *_conditions(config, OuterRef("comparison")))
+    decided = decisions_for(project, config, within=within).filter(comparison=OuterRef("comparison"))
+    return Judgement.objects.filter(chosen, *_where(project, config, within)).filter(~Exists(decided))
 
 
-def decisions_for(project: Project, config: DatasetConfig) -> QuerySet[Adjudication]:
+def decisions_for(
+    project: Project, config: DatasetConfig, *, within: Sequence[int] | None = None
+) -> QuerySet[Adjudication]:
     """Reviewers' current decisions that stand in place of judgements; none where people's judgements are not wanted,
     or only those of some."""
     of_people = not config.sources or "human" in config.sources
     if not config.use_adjudications or not of_people or config.annotators:
         return Adjudication.objects.none()
-    chosen = _comparisons(project, config, "comparison__") & Q(is_current=True) & _days(config)
-    return Adjudication.objects.filter(chosen, *_conditions(config, OuterRef("comparison")))
+    return Adjudication.objects.filter(Q(is_current=True) & _days(config), *_where(project, config, within))
 
 
 def comparisons_for(project: Project, config: DatasetConfig) -> QuerySet[Comparison]:
@@ -71,19 +76,29 @@ def comparisons_for(project: Project, config: DatasetConfig) -> QuerySet[Compari
     return Comparison.objects.filter(Q(pk__in=judged) | Q(pk__in=decided), project=project)
 
 
-def _comparisons(project: Project, config: DatasetConfig, prefix: str) -> Q:
-    """What the filters say of a comparison and its prompt."""
+def _where(project: Project, config: DatasetConfig, within: Sequence[int] | None) -> list[Any]:
+    """What the filters say of the comparison that something is about: itself, its prompt, responses and flags."""
+    if within is not None:
+        return [Q(comparison__in=within)]
     purposes = [Purpose.WORK, Purpose.GOLD] if config.include_gold else [Purpose.WORK]
-    chosen = {"project": project, "purpose__in": purposes}
+    where: list[Any] = [Q(comparison__project=project, comparison__purpose__in=purposes)]
     if config.rounds:
-        chosen["round__in"] = config.rounds
+        where.append(Q(comparison__round__in=config.rounds))
     if config.tags:
-        chosen["prompt__tags__overlap"] = config.tags
+        where.append(Q(comparison__prompt__tags__overlap=config.tags))
+    if config.exclude_tags:
+        where.append(~Q(comparison__prompt__tags__overlap=config.exclude_tags))
     if config.languages:
-        chosen["prompt__language__in"] = config.languages
-    excluded = Q(**{f"{prefix}prompt__tags__overlap": config.exclude_tags}) if config.exclude_tags else None
-    found = Q(**{prefix + name: value for name, value in chosen.items()})
-    return found & ~excluded if excluded else found
+        where.append(Q(comparison__prompt__language__in=config.languages))
+    if config.generators:
+        members = ComparisonResponse.objects.filter(
+            comparison__project=project, response__generator__name__in=config.generators
+        )
+        enough = members.order_by().values("comparison").annotate(n=Count("pk")).filter(n__gte=2)
+        where.append(Q(comparison__in=enough.values("comparison")))
+    if config.exclude_flags:
+        where.append(~Exists(flagged_judgements(config).filter(comparison=OuterRef("comparison"))))
+    return where
 
 
 def _days(config: DatasetConfig) -> Q:
@@ -98,21 +113,6 @@ def _days(config: DatasetConfig) -> Q:
 
 def _midnight(day: datetime.date) -> datetime.datetime:
     return datetime.datetime.combine(day, datetime.time(), datetime.UTC)
-
-
-def _conditions(config: DatasetConfig, comparison: Combinable) -> list[Any]:
-    """What else must hold of the comparison: enough responses of the generators, and no flag that takes it out."""
-    conditions: list[Any] = []
-    if config.generators:
-        members = ComparisonResponse.objects.filter(comparison=comparison).filter(
-            Q(response__generator__name__in=config.generators)
-            | Q(response__edited_from__generator__name__in=config.generators)
-        )
-        enough = members.order_by().values("comparison").annotate(n=Count("pk")).filter(n__gte=2)
-        conditions.append(Exists(enough))
-    if config.exclude_flags:
-        conditions.append(~Exists(flagged_judgements(config).filter(comparison=comparison)))
-    return conditions
 
 
 def flagged_judgements(config: DatasetConfig) -> QuerySet[Judgement]:

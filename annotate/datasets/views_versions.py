@@ -12,7 +12,7 @@ from annotate.datasets.diff import KINDS
 from annotate.datasets.exports import export_options, export_response
 from annotate.datasets.forms import ExportForm
 from annotate.datasets.models import DatasetVersion
-from annotate.datasets.origins import knows_judgements, version_diff, version_models, version_origins
+from annotate.datasets.origins import version_diff, version_models, version_origins
 from annotate.datasets.selectors import dataset_versions
 from annotate.datasets.words import change_words, number_of, origin_words, setting_text
 from runs.artifacts import artifact_open
@@ -64,7 +64,6 @@ def dataset_lineage(request: HttpRequest, pk: int) -> HttpResponse:
         "comparison": comparison,
         "asked": asked or any(request.GET.get(name) for name in ("pair", "comparison")),
         "origins": [origin_words(origin, pair) for origin in origins],
-        "knows_judgements": knows_judgements(version),
         "models": version_models(version),
         "pairs": sum(version.pair_counts.values()),
     }

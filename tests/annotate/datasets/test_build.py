@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import random
+import subprocess
+import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +23,10 @@ from annotate.datasets.splits import thresholds
 from annotate.pairs import edges, split_of
 from annotate.quality.consensus import consensus
 from annotate.quality.reliability import soft_label
+from config.env import BASE_DIR
 from tests.annotate.datasets.written import pairs, ranking, record, rows, write
+
+PINNED = {"pairs": "20e03f262c5ba0db", "rankings": "b666f73721495225", "lineage": "8c089a469f93efce"}
 
 # aggregation ----------------------------------------------------------------------------------------------------------
 
@@ -289,3 +296,44 @@ def test_every_setting_says_what_it_is():
 def test_configurations_of_earlier_versions_still_read():
     old = {"test_fraction": 0.1, "dimensions": [], "sources": ["human"], "minimum_judgements": 1, "keep_ties": True}
     assert DatasetConfig.model_validate(old).aggregation == "judgements"
+
+
+def test_another_process_with_another_hash_seed_locale_and_clock_writes_the_same_bytes(tmp_path):
+    code = """
+import random, sys
+from pathlib import Path
+from tests.annotate.datasets.written import record, write
+random.seed(7)
+orders = [[random.sample([1, 2, 3, 4], 4) for _ in range(3)] for _ in range(60)]
+many = [record(n, *given, tags=["b", "a"], language="zh") for n, given in enumerate(orders)]
+for how in ("judgements", "majority", "consensus"):
+    write(Path(sys.argv[1]) / how, many, aggregation=how, keep_ties=True, pairs_per_prompt=3, test_fraction=0.3)
+"""
+    for name, own in (
+        ("one", {"PYTHONHASHSEED": "1"}),
+        ("two", {"PYTHONHASHSEED": "99", "LC_ALL": "C", "TZ": "Asia/Tokyo"}),
+    ):
+        environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(BASE_DIR), **own}
+        subprocess.run([sys.executable, "-c", code, tmp_path / name], env=environment, check=True, cwd=tmp_path)
+    names = sorted(path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*") if path.is_file())
+    assert len(names) > 20
+    for name in names:
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes(), name
+
+
+def test_the_bytes_of_a_version_do_not_change_between_releases_unseen(tmp_path):
+    """If this is meant, write the new hash here and raise FORMAT: versions built from now on have another sha256."""
+    write(tmp_path, [record(1, [1, 2, 3, 4], [1, 2, 4, 3]), record(2, [1, 1, 2, None])])
+    hashes = {name: hashlib.sha256((tmp_path / f"{name}.jsonl").read_bytes()).hexdigest()[:16] for name in PINNED}
+    assert hashes == PINNED
+
+
+def test_reward_models_learn_from_the_soft_labels_that_pairs_show(tmp_path):
+    from rewardmodel.training.data import read_rankings
+
+    write(tmp_path, [record(1, [1, 2, 3, 4], [2, 1, 3, 4], [1, 3, 2, 4])], aggregation="consensus")
+    [comparison] = read_rankings(tmp_path).train
+    shown = {(row["chosen_response"], row["rejected_response"]): row["preference"] for row in rows(tmp_path, "pairs")}
+    for edge in comparison.edges["helpfulness"]:
+        pair, p = ((edge.i, edge.j), edge.p) if edge.p > 0.5 else ((edge.j, edge.i), 1 - edge.p)
+        assert shown[f"r{pair[0]}", f"r{pair[1]}"] == pytest.approx(p)
