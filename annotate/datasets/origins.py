@@ -14,6 +14,7 @@ from annotate.ranking.models import Judgement
 from annotate.review.models import Adjudication
 from annotate.review.staleness import StaleModel, stale_models
 from runs.artifacts import artifact_path
+from runs.models import Artifact
 
 Json = dict[str, Any]
 
@@ -77,13 +78,13 @@ def _pair(pair: list[Any], number: int, responses: dict[str, Json]) -> Json:
 
 def version_diff(before: DatasetVersion, after: DatasetVersion) -> Json:
     """annotate.datasets.diff.summary of two versions, and "config": what was set otherwise."""
-    return _summary(before.pk, after.pk) | {
+    return _summary(before.artifact_id, before.sha256, after.artifact_id, after.sha256) | {
         "config": config_changes(before.run.config, after.run.config, DatasetConfig().model_dump(mode="json")),
         "is_same": before.sha256 == after.sha256,
     }
 
 
 @lru_cache(maxsize=16)  # versions never change
-def _summary(before: int, after: int) -> Json:
-    versions = DatasetVersion.objects.select_related("artifact").in_bulk([before, after])
-    return summary(artifact_path(versions[before].artifact), artifact_path(versions[after].artifact))
+def _summary(before: int, before_sha256: str, after: int, after_sha256: str) -> Json:
+    found = Artifact.objects.in_bulk([before, after])
+    return summary(artifact_path(found[before]), artifact_path(found[after]))

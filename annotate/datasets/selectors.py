@@ -17,6 +17,7 @@ from annotate.projects.models import Project
 from annotate.ranking.models import Comparison, ComparisonResponse, Judgement
 from annotate.review.models import Adjudication
 from runs.artifacts import artifact_path
+from runs.models import Artifact
 
 # Came too late for a place. What was imported has no assignment, and is not extra.
 EXTRA = Q(assignment__isnull=False, assignment__slot__isnull=True)
@@ -164,7 +165,9 @@ def version_split(version: DatasetVersion) -> Callable[[Sequence[Mapping[str, An
     """
     config = version.run.config
     fraction, salt = float(config.get("test_fraction", 0.0)), config.get("salt", "")
-    known = _known_splits(version.pk) if config.get("stratify_by", "nothing") != "nothing" else {}
+    known = (
+        _known_splits(version.artifact_id, version.sha256) if config.get("stratify_by", "nothing") != "nothing" else {}
+    )
 
     def split(messages: Sequence[Mapping[str, Any]]) -> str:
         found = known.get(bytes.fromhex(content_hash(messages))) if known else None
@@ -174,8 +177,9 @@ def version_split(version: DatasetVersion) -> Callable[[Sequence[Mapping[str, An
 
 
 @lru_cache(maxsize=8)
-def _known_splits(version_id: int) -> dict[bytes, str]:
+def _known_splits(artifact: int, sha256: str) -> dict[bytes, str]:
     """{hash of a prompt: its side} of a stratified version, which never changes."""
-    version = DatasetVersion.objects.select_related("artifact").get(pk=version_id)
-    with open(artifact_path(version.artifact) / "splits.jsonl", encoding="utf-8") as file:
+    with open(
+        artifact_path(Artifact.objects.get(pk=artifact, sha256=sha256)) / "splits.jsonl", encoding="utf-8"
+    ) as file:
         return {bytes.fromhex(row["prompt"]): row["split"] for row in map(json.loads, file)}

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import io
 import json
+import re
+import threading
+import time
 import zipfile
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
 from django.urls import reverse
 
-from annotate.datasets.models import DatasetVersion
+from annotate.datasets.config import DatasetConfig
+from annotate.datasets.models import DatasetRun, DatasetVersion
 from annotate.datasets.selectors import version_split
 from annotate.datasets.services import dataset_run_start
 from annotate.formats.writing import FORMATS_OUT
 from annotate.generation.models import Generator
 from annotate.ranking.models import Judgement
+from config.env import BASE_DIR
 from runs.artifacts import artifact_path
 from runs.executor import run_execute
 from tests.annotate.worlds import judge, make_comparison, make_project, make_prompt
@@ -237,3 +243,33 @@ def test_commands_build_count_and_export(project, tmp_path, children_share_datab
         run("export_dataset", version.pk, tmp_path / "new", "--format", "trl", "--dimension", "wit")
     with pytest.raises(CommandError, match="need a --format"):
         run("export_dataset", version.pk, tmp_path / "new", "--split", "train")
+
+
+def test_the_documented_python_example_works_as_it_stands(project, admin, live_server, children_share_database, capsys):
+    from knox.models import AuthToken
+
+    page = (BASE_DIR / "docs/datasets.md").read_text("utf-8")
+    [example] = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    worker = threading.Thread(target=work_on_the_first_run, daemon=True)
+    worker.start()
+    example = example.replace('"project": 1', f'"project": {project.pk}')
+    names = {"api": f"{live_server.url}/api/v1", "token": AuthToken.objects.create(admin)[1]}
+    exec(compile(example, "docs/datasets.md", "exec"), names)  # noqa: S102
+    worker.join(timeout=30)
+    assert DatasetVersion.objects.get().sha256 in capsys.readouterr().out
+
+
+def work_on_the_first_run() -> None:
+    """What a worker does."""
+    try:
+        while not DatasetRun.objects.exists():
+            time.sleep(0.05)
+        run_execute(run_id=DatasetRun.objects.get().pk, worker="test")
+    finally:
+        connection.close()
+
+
+def test_the_documented_settings_are_all_there_are():
+    page = (BASE_DIR / "docs/datasets.md").read_text("utf-8")
+    table = page.partition("| what | settings |")[2].partition("\n\n")[0]
+    assert set(re.findall(r"`(\w+)`", table)) == set(DatasetConfig.model_fields)
