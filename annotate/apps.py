@@ -19,7 +19,7 @@ class AnnotateConfig(AppConfig):
         """The projects and how far they are, for the admins' dashboard."""
         from annotate.projects.selectors import projects_with_progress
 
-        projects = list(projects_with_progress()[:6])
+        projects = projects_with_progress(limit=6)
         context = {"projects": projects[:5], "more": len(projects) > 5}
         return [{"position": 10, "template": "annotate/projects/_dashboard.html", "context": context}]
 

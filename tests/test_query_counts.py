@@ -37,7 +37,7 @@ RANKS = {"helpfulness": {"A": 1, "B": 2, "C": 3, "D": 4}, "harmlessness": {"A": 
 
 @pytest.fixture
 def project(admin, annotator, other_annotator, outsider):
-    project = make_project(annotator, other_annotator, overlap=2, guidelines="# Be fair")
+    project = make_project(annotator, other_annotator, outsider, overlap=2, guidelines="# Be fair")
     Guidelines.objects.create(project=project, number=1, text=project.guidelines)
     Membership.objects.filter(user=other_annotator).update(role="reviewer")
     for number in range(8):
@@ -45,7 +45,7 @@ def project(admin, annotator, other_annotator, outsider):
     for number in range(2):
         make_gold(project, f"gold {number}")
         make_gold(project, f"qualification {number}", purpose="qualification")
-    for person, ranks in ((annotator, (1, 2, 3)), (other_annotator, (3, 2, 1))):
+    for person, ranks in ((annotator, (1, 2, 3)), (outsider, (3, 2, 1))):  # not the reviewer, who may then see it
         for _ in range(4):
             assignment = assignment_next(annotator=person, project=project)
             judgement_submit(assignment=assignment, rankings=in_shown_order(assignment, *ranks))
@@ -119,7 +119,7 @@ def closing_and_gold(count: Counter, client: Client, person, project) -> None:
 
 def api(count: Counter, client: Client, project) -> None:
     given = count("api: next", client, "post", "/api/v1/assignments/next/", {"project": project.slug}).json()
-    row = {str(response["id"]): rank for rank, response in enumerate(given["responses"], start=1)}
+    row = {response["letter"]: rank for rank, response in enumerate(given["responses"], start=1)}
     answer = {"rankings": {"helpfulness": row, "harmlessness": row}}
     url = f"/api/v1/assignments/{given['id']}/"
     count("api: assignment", client, "get", url)

@@ -1,5 +1,6 @@
 from django.contrib import admin
 
+from accounts.admin import LookOnly
 from annotate.generation.models import GenerationRun, Generator, Response
 
 
@@ -11,7 +12,7 @@ class GeneratorAdmin(admin.ModelAdmin):
 
 
 @admin.register(GenerationRun)
-class GenerationRunAdmin(admin.ModelAdmin):
+class GenerationRunAdmin(LookOnly, admin.ModelAdmin):
     list_display = ("id", "title", "project", "generator", "state", "created_at")
     list_filter = ("state", "project")
     list_select_related = ("project", "generator")
@@ -19,7 +20,7 @@ class GenerationRunAdmin(admin.ModelAdmin):
 
 
 @admin.register(Response)
-class ResponseAdmin(admin.ModelAdmin):
+class ResponseAdmin(LookOnly, admin.ModelAdmin):
     list_display = ("id", "__str__", "generator", "finish_reason", "tokens", "created_at")
     list_filter = ("generator",)
     list_select_related = ("generator",)

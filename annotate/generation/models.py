@@ -107,8 +107,13 @@ class Response(models.Model):
             ),
             models.UniqueConstraint(
                 fields=["prompt", "generator", "content_hash"],
-                condition=Q(run__isnull=True),
+                condition=Q(run__isnull=True, edited_from__isnull=True),
                 name="response_imported_once",
+            ),
+            models.UniqueConstraint(
+                fields=["edited_from", "generator", "content_hash"],
+                condition=Q(run__isnull=True, edited_from__isnull=False),
+                name="response_edited_once",
             ),
         ]
 

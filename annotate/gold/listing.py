@@ -54,12 +54,19 @@ def suggestion(comparison: Comparison) -> tuple[Rankings, str, str]:
     """
     gold = Gold.objects.filter(comparison=comparison).first()
     if gold is not None:
-        return gold.rankings, gold.explanation, "gold"
+        return _as_asked(comparison, gold.rankings), gold.explanation, "gold"
     decided = Adjudication.objects.filter(comparison=comparison, is_current=True).first()
     if decided is not None:
-        return decided.rankings, decided.rationale, "decision"
-    agreed = consensus_of(comparison)
+        return _as_asked(comparison, decided.rankings), decided.rationale, "decision"
+    agreed = _as_asked(comparison, consensus_of(comparison))
     return agreed, "", "consensus" if agreed else ""
+
+
+def _as_asked(comparison: Comparison, rankings: Rankings) -> Rankings:
+    """Where the best is asked for, the best and the others, with no order among these."""
+    if comparison.project.task != Project.Task.BEST:
+        return rankings
+    return {key: {pk: min(rank, 2) for pk, rank in ranks.items()} for key, ranks in rankings.items()}
 
 
 def consensus_of(comparison: Comparison) -> Rankings:

@@ -16,15 +16,31 @@ def ordered_pairs(ranks: Ranks) -> Iterator[tuple[str, str]]:
             yield (one, other) if ranks[one] < ranks[other] else (other, one)
 
 
-def gold_score(rankings: Rankings, reference: Rankings) -> float | None:
+def best_first(ranks: Ranks, chosen: str | None = None) -> dict[str, int]:
+    """What a ranking says to somebody who chooses the best: the best ones rank 1, all others 2.
+
+    One response can be chosen, so of several best ones `chosen` counts, if it is among them, else the first; the others
+    are left out.
+    """
+    top = min(ranks.values(), default=0)
+    best = [response for response, rank in ranks.items() if rank == top]
+    kept = chosen if chosen in best else next(iter(best), None)
+    return {response: 1 if rank == top else 2 for response, rank in ranks.items() if rank > top or response == kept}
+
+
+def gold_score(rankings: Rankings, reference: Rankings, *, only_best: bool = False) -> float | None:
     """Share of the reference's strictly ordered pairs that the judgement orders the same, 0 to 1.
 
     Both are {dimension: {response: rank}}. Pairs of all dimensions are pooled. A tie is not the same, nor is a response
-    that was not placed. None if the reference orders no pair.
+    that was not placed. None if the reference orders no pair. only_best: the task was to choose the best, so only the
+    pairs of the best with the others are asked.
     """
     same = pairs = 0
     for dimension, known in reference.items():
         given = rankings.get(dimension, {})
+        if only_best:
+            first = next((response for response, rank in given.items() if rank == 1), None)
+            known = best_first(known, first)
         for better, worse in ordered_pairs(known):
             pairs += 1
             same += better in given and worse in given and given[better] < given[worse]
@@ -32,12 +48,13 @@ def gold_score(rankings: Rankings, reference: Rankings) -> float | None:
 
 
 def reference_read(
-    rankings: object, *, dimensions: Mapping[str, str], responses: Iterable[object]
+    rankings: object, *, dimensions: Mapping[str, str], responses: Iterable[object], only_best: bool = False
 ) -> dict[str, dict[str, int]]:
     """A known answer with the gaps between its ranks closed, or ValueError with a sentence that says what is wrong.
 
     dimensions: {key: label}. responses: ids of the comparison's responses. A dimension may be left out, and responses
-    may tie or be left out, but some pair has to be ordered, or there would be nothing to compare with.
+    may tie or be left out, but some pair has to be ordered, or there would be nothing to compare with. only_best: the
+    task is to choose the best, so the best ones rank 1 and all others 2.
     """
     if not isinstance(rankings, Mapping):
         raise ValueError("The known answer must be an object {dimension: {response id: rank}}.")
@@ -54,6 +71,8 @@ def reference_read(
             if isinstance(rank, bool) or not isinstance(rank, int) or rank < 1:
                 raise ValueError(f"{dimensions[key]}: {rank!r} is not a rank; 1 is best.")
         places = {rank: place for place, rank in enumerate(sorted(set(ranks.values())), start=1)}
+        if only_best:
+            places = {rank: min(place, 2) for rank, place in places.items()}
         if ranks:
             result[key] = {str(response): places[rank] for response, rank in ranks.items()}
     if not any(True for ranks in result.values() for _ in ordered_pairs(ranks)):

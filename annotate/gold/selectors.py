@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.contrib.postgres.expressions import ArraySubquery
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, QuerySet
 from django.utils.crypto import salted_hmac
 
 from accounts.models import User
@@ -75,8 +75,20 @@ def qualification_open(annotator: User, project: Project) -> list[Candidate]:
     return _own_order(annotator, [Candidate(*row) for row in rows])
 
 
+def qualification_asked(project: Project) -> QuerySet[Comparison]:
+    """What has to be judged to qualify; what was retired is asked no more."""
+    return _known(project, Purpose.QUALIFICATION)
+
+
 def qualification_exists(project: Project) -> bool:
-    return _known(project, Purpose.QUALIFICATION).exists()
+    return qualification_asked(project).exists()
+
+
+def qualification_place(assignment: Assignment) -> tuple[int, int]:
+    """(which of the qualification comparisons this one is for its annotator, how many are asked)."""
+    asked = qualification_asked(assignment.comparison.project)
+    before = Assignment.objects.filter(annotator=assignment.annotator_id, comparison__in=asked, pk__lte=assignment.pk)
+    return before.count(), asked.count()
 
 
 def feedback_for(judgement: Judgement) -> dict[str, Any] | None:
@@ -93,7 +105,7 @@ def feedback_for(judgement: Judgement) -> dict[str, Any] | None:
     return {"score": judgement.gold_score, "rankings": gold.rankings, "explanation": gold.explanation}
 
 
-def _known(project: Project, purpose: str) -> Any:
+def _known(project: Project, purpose: Any) -> QuerySet[Comparison]:
     return Comparison.objects.filter(project=project, purpose=purpose, gold__isnull=False).order_by()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -26,14 +26,16 @@ Qualification = Membership.Qualification
 def gold_set(
     *, comparison: Comparison, rankings: object, purpose: str, explanation: str = "", user: User | None
 ) -> Gold:
-    """Give a comparison a known answer, or another one; what annotators said to it is scored anew.
+    """Give a comparison a known answer, or another one; what annotators said to it is scored anew, and those whom such
+    scores let pass or fail their qualification are judged anew.
 
     A comparison that has judgements as work cannot become gold, since they count: copy it instead (`gold_copy`).
     Leases on it as work are given back. Raises ValidationError with sentences.
     """
     if purpose not in (Purpose.GOLD, Purpose.QUALIFICATION):
         raise ValidationError({"purpose": "Choose hidden gold or qualification."})
-    comparison = Comparison.objects.select_for_update(no_key=True).select_related("project").get(pk=comparison.pk)
+    people = _people_lock(comparison, purpose)
+    comparison = _lock(comparison)
     if comparison.purpose == Purpose.WORK and comparison.judgements.exists():
         raise ValidationError("This comparison has judgements that count. Make a gold copy of it instead.")
     known = _reference(comparison, rankings)
@@ -48,6 +50,7 @@ def gold_set(
     )
     if not made:
         _rescore(comparison, known)
+    _requalify(people, comparison, user)
     _note(user, "gold.set" if made else "gold.changed", comparison, purpose=purpose)
     return gold
 
@@ -94,10 +97,12 @@ def gold_copy(
 def gold_remove(*, comparison: Comparison, user: User | None) -> None:
     """Hand a gold comparison out no more.
 
-    Nobody judged it: it is work again, or, if it was a copy, gone. Somebody did: it stays on record, out of datasets,
-    without a known answer and without scores, since a known answer is mostly removed because it was wrong.
+    Nobody judged it: it is work again, or, if it was a copy, gone, unless somebody has it on the desk. Somebody did: it
+    stays on record, out of datasets, without a known answer and without scores, since a known answer is mostly removed
+    because it was wrong; those whom such scores let pass or fail their qualification are judged anew.
     """
-    comparison = Comparison.objects.select_for_update(no_key=True).get(pk=comparison.pk)
+    people = _people_lock(comparison)
+    comparison = _lock(comparison)
     if comparison.purpose == Purpose.WORK:
         raise ValidationError("This comparison is not gold.")
     _note(user, "gold.removed", comparison, purpose=comparison.purpose)
@@ -105,18 +110,30 @@ def gold_remove(*, comparison: Comparison, user: User | None) -> None:
     _give_back(comparison)
     if comparison.judgements.exists():
         comparison.judgements.update(gold_score=None)
+        _requalify(people, comparison, user)
     elif (comparison.dedup_key or "").startswith("gold:"):
-        comparison.delete()
+        # What somebody is ranking, or was, keeps their draft and takes their answer. As work it would be there twice.
+        if not comparison.assignments.exists():
+            comparison.delete()
     else:
         comparison.purpose, comparison.is_closed = Purpose.WORK, False
         comparison.save(update_fields=["purpose", "is_closed"])
+
+
+def _lock(comparison: Comparison) -> Comparison:
+    rows = Comparison.objects.select_for_update(of=("self",), no_key=True).select_related("project")
+    locked = rows.filter(pk=comparison.pk).first()
+    if locked is None:
+        raise ValidationError("This comparison is not there any more.")
+    return locked
 
 
 def _reference(comparison: Comparison, rankings: object) -> dict[str, dict[str, int]]:
     dimensions = {d.key: d.label for d in comparison.project.dimensions.all()}
     responses = comparison.members.values_list("response_id", flat=True)
     try:
-        return reference_read(rankings, dimensions=dimensions, responses=responses)
+        only_best = _only_best(comparison.project)
+        return reference_read(rankings, dimensions=dimensions, responses=responses, only_best=only_best)
     except ValueError as error:
         raise ValidationError({"rankings": str(error)}) from None
 
@@ -130,8 +147,12 @@ def _give_back(comparison: Comparison) -> None:
 def _rescore(comparison: Comparison, known: Rankings) -> None:
     judgements = list(comparison.judgements.all())
     for judgement in judgements:
-        judgement.gold_score = gold_score(judgement.rankings, known)
+        judgement.gold_score = gold_score(judgement.rankings, known, only_best=_only_best(comparison.project))
     Judgement.objects.bulk_update(judgements, ["gold_score"], batch_size=500)
+
+
+def _only_best(project: Project) -> bool:
+    return project.task == Project.Task.BEST
 
 
 def _note(user: User | None, action: str, comparison: Comparison, **details: Any) -> None:
@@ -167,27 +188,71 @@ def qualification_judge(membership: Membership) -> Membership:
     asked = Comparison.objects.filter(
         project=membership.project_id, purpose=Purpose.QUALIFICATION, gold__isnull=False
     ).count()
-    scores = [
-        score
-        for score in Judgement.objects.filter(
-            annotator=membership.user_id,
-            comparison__project=membership.project_id,
-            comparison__purpose=Purpose.QUALIFICATION,
-            comparison__gold__isnull=False,
-            is_current=True,
-        ).values_list("gold_score", flat=True)
-        if score is not None
-    ]
-    if not asked or len(scores) < asked:
-        return membership
+    scores = _scores(membership)
+    return membership if not asked or len(scores) < asked else _decide_by(scores, membership)
+
+
+def _scores(membership: Membership) -> list[float]:
+    """What the person has on the qualification comparisons that have a known answer now."""
+    rows = Judgement.objects.filter(
+        annotator=membership.user_id,
+        comparison__project=membership.project_id,
+        comparison__purpose=Purpose.QUALIFICATION,
+        comparison__gold__isnull=False,
+        is_current=True,
+    )
+    return [score for score in rows.values_list("gold_score", flat=True) if score is not None]
+
+
+def _decide_by(scores: Sequence[float], membership: Membership) -> Membership:
     mean = sum(scores) / len(scores)
     passed = mean >= membership.project.qualification_threshold - 1e-9  # 0.7 is reached by 7 of 10, whatever floats say
     return _decide(membership, Qualification.PASSED if passed else Qualification.FAILED, score=mean)
 
 
+def _people_lock(comparison: Comparison, purpose: str = "") -> list[Membership]:
+    """Lock those who may have to be judged anew: before the comparison is, as everybody who locks both does."""
+    if Purpose.QUALIFICATION not in (comparison.purpose, purpose):
+        return []
+    rows = Membership.objects.select_for_update(of=("self",), no_key=True).select_related("project", "user")
+    return list(rows.filter(project=comparison.project_id).order_by("pk"))
+
+
+def _requalify(people: Sequence[Membership], comparison: Comparison, by: User | None) -> None:
+    """Judge those of the locked `people` anew who answered the comparison and whom scores have decided, by what they
+    have now. What an admin decided stays, and so does who passed, once there is nothing left to judge them by.
+    """
+    answered = set(comparison.judgements.filter(is_current=True).values_list("annotator", flat=True))
+    for membership in people:
+        before = membership.qualification
+        if membership.user_id not in answered:
+            continue
+        if before == Qualification.OPEN:
+            qualification_judge(membership)
+        elif membership.qualification_score is None:
+            continue
+        elif scores := _scores(membership):
+            _decide_by(scores, membership)
+        elif before == Qualification.FAILED:
+            _decide(membership, Qualification.OPEN, score=None)
+        if membership.qualification != before:
+            audit_record(
+                actor=by,
+                action="membership.requalified",
+                subject=membership.user,
+                scope=f"project:{membership.project_id}",
+                before=before,
+                after=str(membership.qualification),
+                comparison=comparison.pk,
+            )
+
+
 @transaction.atomic
 def membership_qualify(*, membership: Membership, passed: bool | None, by: User | None) -> Membership:
-    """An admin's word on a qualification, whatever the scores; None: leave it open and let the scores decide."""
+    """An admin's word on a qualification, whatever the scores; None: leave it open and let the scores decide.
+
+    It takes the place of the score, so that another known answer changes nothing about it; the audit trail has both.
+    """
     locked = membership_lock(project=membership.project_id, user=membership.user_id)
     if locked is None:
         raise ValidationError("This person is not in the project any more.")
@@ -199,8 +264,9 @@ def membership_qualify(*, membership: Membership, passed: bool | None, by: User 
         scope=f"project:{locked.project_id}",
         before=locked.qualification,
         after=state.value,
+        **({} if locked.qualification_score is None else {"score": locked.qualification_score}),
     )
-    return _decide(locked, state, score=locked.qualification_score)
+    return _decide(locked, state, score=None)
 
 
 def _decide(membership: Membership, state: str, *, score: float | None) -> Membership:
@@ -215,4 +281,4 @@ def score_for(comparison: Comparison, rankings: Mapping[str, Mapping[str, int]])
     if comparison.purpose == Purpose.WORK:
         return None
     gold = Gold.objects.filter(comparison=comparison).first()
-    return None if gold is None else gold_score(rankings, gold.rankings)
+    return None if gold is None else gold_score(rankings, gold.rankings, only_best=_only_best(comparison.project))

@@ -111,6 +111,9 @@ class ProjectForm(forms.ModelForm):
 
     def __init__(self, *args: Any, locked: Locks, **kwargs: Any) -> None:
         super().__init__(*args, **{"label_suffix": "", **kwargs})
+        for name in self.Meta.fields:
+            # The page brings back what it showed, so that saving it undoes nothing that was changed since elsewhere.
+            self.fields[name].show_hidden_initial = bool(self.instance.pk)
         flags = self.instance.flags if self.instance.pk else default_flags()
         for name in ("qualification_threshold", "gold_rate", "adjudicate_above"):
             self.fields[name].initial = getattr(self.instance, name)
@@ -276,9 +279,18 @@ class ProjectSetup:
         return bool(self.form.errors or self.complaints or any(part.total_error_count() for part in rows))
 
     def values(self) -> dict[str, Any]:
-        """Arguments of `project_create` and `project_update`, of the parts that are valid."""
+        """Arguments of `project_create`, of the parts that are valid."""
         given = {name: value for name, value in self.form.cleaned_data.items() if name in self.form.Meta.fields}
-        return given | {
+        return given | self._rows()
+
+    def changes(self) -> dict[str, Any]:
+        """Arguments of `project_update`: of the project's own fields, those that differ from what the page showed."""
+        shown = {name for name in self.form.Meta.fields if f"initial-{name}" in self.form.data}
+        changed = set(self.form.changed_data)
+        return {name: value for name, value in self.values().items() if name not in shown or name in changed}
+
+    def _rows(self) -> dict[str, Any]:
+        return {
             "dimensions": self.dimensions.rows(),
             "attributes": self.attributes.rows(),
             "flags": [*self.form.flags(), *({**row, "label": row["label"] or row["key"]} for row in self.flags.rows())],

@@ -21,13 +21,17 @@ MOST_FLAGS = 30
 ABOUT = ("prompt", "response")
 BUILT_IN = frozenset((flag["about"], flag["key"]) for flag in default_flags())
 
-# Keys that some judgement speaks of. One that is used is found at once; only an unused one has to be looked for.
+# Keys that some judgement or known answer speaks of. One that is used is found at once; only an unused one has to be
+# looked for.
 IN_USE = {
     "dimensions": """
         SELECT d.key FROM annotate_dimension d
-        WHERE d.project_id = %s AND EXISTS (
+        WHERE d.project_id = %s AND (EXISTS (
             SELECT 1 FROM annotate_judgement j JOIN annotate_comparison c ON c.id = j.comparison_id
-            WHERE c.project_id = d.project_id AND j.rankings ? d.key)
+            WHERE c.project_id = d.project_id AND (j.rankings ? d.key OR j.all_bad ? d.key OR j.ratings ? d.key))
+        OR EXISTS (
+            SELECT 1 FROM annotate_gold g JOIN annotate_comparison c ON c.id = g.comparison_id
+            WHERE c.project_id = d.project_id AND g.rankings ? d.key))
         """,
     "attributes": """
         SELECT a.key FROM annotate_attribute a
@@ -36,6 +40,12 @@ IN_USE = {
             WHERE c.project_id = a.project_id AND j.ratings ? a.key)
         """,
 }
+FLAG_IN_USE = """
+    SELECT EXISTS (
+        SELECT 1 FROM annotate_judgement j JOIN annotate_comparison c ON c.id = j.comparison_id,
+        jsonb_array_elements(j.flags) flag
+        WHERE c.project_id = %s AND flag->>'flag' = %s AND (flag ? 'response') = %s)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +53,8 @@ class Locks:
     """What cannot change any more.
 
     judgements: whether people have judged here; then the task stays, and with it the points of a rating.
-    dimensions, attributes: keys that judgements speak of. comparisons: how many there are; they keep their K and
-    overlap.
+    dimensions, attributes: keys that judgements or known answers speak of. comparisons: how many there are; they keep
+    their K and overlap. Flags are looked up one by one when they are taken away (`flags_checked`).
     """
 
     judgements: bool = False
@@ -100,6 +110,9 @@ def dimensions_set(project: Project, wanted: Sequence[Mapping[str, Any]], locked
     """Make the project's dimensions `wanted` (key, label, question), in that order."""
     if not wanted:
         raise ValidationError({"dimensions": "A project needs at least one dimension to rank by."})
+    clash = {str(row["key"]) for row in wanted} & set(project.attributes.values_list("key", flat=True))
+    if clash:
+        raise ValidationError({"dimensions": f"“{min(clash)}” is an attribute; a dimension needs a key of its own."})
     _rows_set(project, "dimensions", Dimension, wanted, locked.dimensions, ("question",))
 
 
@@ -131,7 +144,7 @@ def _rows_set(
         raise ValidationError({name: f"The key “{double}” is there twice."})
     gone = existing.keys() - set(keys)
     if gone & used:
-        raise ValidationError({name: f"“{min(gone & used)}” has judgements already, so it must stay."})
+        raise ValidationError({name: f"“{min(gone & used)}” has judgements already or is in gold, so it must stay."})
     getattr(project, name).filter(key__in=gone).delete()
     for position, given in enumerate(wanted):
         row = existing.get(str(given["key"])) or model(project=project, key=given["key"])
@@ -147,8 +160,11 @@ def _rows_set(
         row.save()
 
 
-def flags_checked(flags: object) -> list[dict[str, str]]:
-    """Flags as they are kept: {key, label, about}; a built-in key needs no label, for it brings translated ones."""
+def flags_checked(flags: object, before: Project | None = None) -> list[dict[str, str]]:
+    """Flags as they are kept: {key, label, about}; a built-in key needs no label, for it brings translated ones.
+
+    before: the project as it was; what judgements there have flagged stays.
+    """
     if not isinstance(flags, list | tuple):
         raise ValidationError({"flags": "This must be a list."})
     if len(flags) > MOST_FLAGS:
@@ -171,4 +187,17 @@ def flags_checked(flags: object) -> list[dict[str, str]]:
         if any((kept["about"], kept["key"]) == (other["about"], other["key"]) for other in result):
             raise ValidationError({"flags": f"“{kept['key']}” is there twice for the {kept['about']}."})
         result.append(kept)
+    if before is not None:
+        _flags_kept(before, {(flag["about"], flag["key"]) for flag in result})
     return result
+
+
+def _flags_kept(before: Project, wanted: set[tuple[str, str]]) -> None:
+    for flag in before.flags:
+        about, key = str(flag.get("about")), str(flag.get("key"))
+        if (about, key) in wanted:
+            continue
+        with connection.cursor() as cursor:
+            cursor.execute(FLAG_IN_USE, [before.pk, key, about == "response"])
+            if cursor.fetchone()[0]:
+                raise ValidationError({"flags": f"“{key}” was set on a {about} already, so it must stay."})

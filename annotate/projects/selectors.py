@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any
 
 from django.db import connection
-from django.db.models import Aggregate, Count, IntegerField, Min, OuterRef, Q, QuerySet, Subquery, Sum, Value
+from django.db.models import Count, IntegerField, Min, OuterRef, QuerySet, Subquery, Value
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
@@ -18,8 +19,8 @@ from annotate.projects.models import Guidelines, Membership, Project, Prompt
 class Progress:
     """How far a project is.
 
-    needed: judgements that its comparisons ask for. done: those they have; a closed comparison has all it needs. Gold
-    is not counted.
+    needed: judgements that its comparisons ask for; a closed one asks for no more than it has. done: those that are
+    there, not counting late ones beside them. Gold is not counted.
     """
 
     prompts: int
@@ -37,49 +38,80 @@ class Progress:
         return self.done / self.needed if self.needed else None
 
 
-def projects_with_progress() -> QuerySet[Project]:
-    """All projects with the counts their list shows: one subquery a figure, so that joins do not multiply rows."""
-    from annotate.models import Comparison, DatasetVersion, Judgement
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Of the comparisons of work of a project, as in `Progress`."""
 
-    # Gold is work for nobody's dataset: it is neither needed nor done.
-    work = Comparison.objects.filter(purpose=Comparison.Purpose.WORK)
-    open_judgements = Judgement.objects.filter(is_current=True, comparison__is_closed=False)
-    return Project.objects.annotate(
-        prompt_count=_per_project(Prompt.objects, "project", Count("pk")),
-        comparison_count=_per_project(work, "project", Count("pk")),
-        needed=_per_project(work, "project", Sum("overlap")),
-        done=_per_project(work.filter(is_closed=True), "project", Sum("overlap"))
-        + _per_project(open_judgements, "comparison__project", Count("pk")),
-        member_count=_per_project(Membership.objects.filter(is_active=True), "project", Count("pk")),
-        version_count=_per_project(DatasetVersion.objects, "project", Count("pk")),
-    ).order_by("-id")
+    comparisons: int = 0
+    closed: int = 0
+    needed: int = 0
+    done: int = 0
+    judgements: int = 0
 
 
-def _per_project(rows: Any, path: str, figure: Aggregate) -> Coalesce:
-    counted = rows.filter(**{path: OuterRef("pk")}).order_by().values(path).annotate(figure=figure).values("figure")
-    return Coalesce(Subquery(counted, output_field=IntegerField()), Value(0))
+# A place is filled by a current judgement whose author sits on one, or that was imported (`places.FILLS`). Counted are
+# all, from an index that has all it takes, and then the late ones, which are few and sit nowhere, are taken off.
+WORK = """
+    SELECT c.project_id, count(*), count(*) FILTER (WHERE c.is_closed),
+        sum(CASE WHEN c.is_closed THEN least(c.overlap, filled.n) ELSE c.overlap END),
+        sum(least(c.overlap, filled.n)), sum(filled.total)
+    FROM annotate_comparison c
+    LEFT JOIN (
+        SELECT j.comparison_id, count(*)::int AS n FROM annotate_judgement j
+        JOIN annotate_comparison k ON k.id = j.comparison_id
+        WHERE j.is_current AND k.project_id = ANY(%(projects)s) GROUP BY 1
+    ) given ON given.comparison_id = c.id
+    LEFT JOIN (
+        SELECT a.comparison_id, count(*)::int AS n FROM annotate_assignment a
+        JOIN annotate_judgement j ON j.assignment_id = a.id AND j.is_current
+        WHERE a.slot IS NULL GROUP BY 1
+    ) late ON late.comparison_id = c.id
+    CROSS JOIN LATERAL (
+        SELECT coalesce(given.n, 0) - coalesce(late.n, 0) AS n, coalesce(given.n, 0) AS total
+    ) filled
+    WHERE c.project_id = ANY(%(projects)s) AND c.purpose = 'work'
+    GROUP BY c.project_id
+"""
+
+
+def work_counts(projects: Iterable[int]) -> dict[int, Work]:
+    """{project id: how far its work is}, in one query; projects without comparisons are absent."""
+    with connection.cursor() as cursor:
+        cursor.execute(WORK, {"projects": list(projects)})
+        return {project: Work(*figures) for project, *figures in cursor.fetchall()}
+
+
+def projects_with_progress(limit: int | None = None) -> list[Project]:
+    """The newest projects with the counts their list shows; two queries, however many there are."""
+    from annotate.models import DatasetVersion
+
+    projects = list(
+        Project.objects.annotate(
+            prompt_count=_per_project(Prompt.objects),
+            member_count=_per_project(Membership.objects.filter(is_active=True)),
+            version_count=_per_project(DatasetVersion.objects),
+        ).order_by("-id")[:limit]
+    )
+    work = work_counts(project.pk for project in projects)
+    for project in projects:
+        found = work.get(project.pk, Work())
+        project.comparison_count, project.needed, project.done = found.comparisons, found.needed, found.done
+    return projects
+
+
+def _per_project(rows: Any) -> Coalesce:
+    """How many there are: one subquery a figure, so that joins do not multiply rows."""
+    counted = rows.filter(project=OuterRef("pk")).order_by().values("project").annotate(figure=Count("pk"))
+    return Coalesce(Subquery(counted.values("figure"), output_field=IntegerField()), Value(0))
 
 
 def project_progress(project: Project) -> Progress:
-    from annotate.models import Comparison, DatasetVersion, Judgement, Response
+    from annotate.models import DatasetVersion, Response
 
-    work = Comparison.Purpose.WORK
-    comparisons = Comparison.objects.filter(project=project, purpose=work).aggregate(
-        total=Count("pk"),
-        closed=Count("pk", filter=Q(is_closed=True)),
-        needed=Coalesce(Sum("overlap"), 0),
-        finished=Coalesce(Sum("overlap", filter=Q(is_closed=True)), 0),
-    )
-    current = Judgement.objects.filter(comparison__project=project, comparison__purpose=work, is_current=True)
-    judgements = current.aggregate(total=Count("pk"), open=Count("pk", filter=Q(comparison__is_closed=False)))
     return Progress(
+        **asdict(work_counts([project.pk]).get(project.pk, Work())),
         prompts=Prompt.objects.filter(project=project).count(),
         responses=Response.objects.filter(prompt__project=project).count(),
-        comparisons=comparisons["total"],
-        closed=comparisons["closed"],
-        needed=comparisons["needed"],
-        done=comparisons["finished"] + judgements["open"],
-        judgements=judgements["total"],
         annotators=project.memberships.filter(is_active=True).count(),
         versions=DatasetVersion.objects.filter(project=project).count(),
     )

@@ -83,8 +83,10 @@ class ProgressSerializer(serializers.Serializer):
     prompts = serializers.IntegerField()
     responses = serializers.IntegerField()
     comparisons = serializers.IntegerField()
-    closed = serializers.IntegerField(help_text="comparisons that have all their judgements")
-    needed = serializers.IntegerField(help_text="judgements that the comparisons ask for")
+    closed = serializers.IntegerField(help_text="comparisons that have all their judgements, or were closed without")
+    needed = serializers.IntegerField(
+        help_text="judgements that the comparisons ask for; a closed one asks for no more"
+    )
     done = serializers.IntegerField(help_text="those of them that are there")
     judgements = serializers.IntegerField(help_text="current judgements")
     annotators = serializers.IntegerField()

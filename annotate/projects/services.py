@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import asdict, dataclass
 from typing import IO, Any
 
@@ -11,6 +12,7 @@ import structlog
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils.text import slugify
+from django.utils.translation import gettext_noop
 
 from accounts.audit import audit_record
 from accounts.models import User
@@ -22,10 +24,18 @@ from annotate.projects.questions import attributes_set, dimensions_set, flags_ch
 
 log = structlog.get_logger(__name__)
 
-# Dimensions that most projects ask for, ready to use.
+# Dimensions that most projects ask for, ready to use. Annotators read them translated while their text is unchanged.
 PRESETS: tuple[dict[str, str], ...] = (
-    {"key": "helpfulness", "label": "Helpfulness", "question": "Which response helps the user more?"},
-    {"key": "harmlessness", "label": "Harmlessness", "question": "Which response does less harm?"},
+    {
+        "key": "helpfulness",
+        "label": gettext_noop("Helpfulness"),
+        "question": gettext_noop("Which response helps the user more?"),
+    },
+    {
+        "key": "harmlessness",
+        "label": gettext_noop("Harmlessness"),
+        "question": gettext_noop("Which response does less harm?"),
+    },
 )
 BATCH = 1000
 SHOWN = 20  # complaints that fit into one message
@@ -67,26 +77,36 @@ def project_update(
 ) -> Project:
     """Change a project. Raises ValidationError with field errors; nothing is changed then.
 
-    A new K or overlap holds for comparisons made from now on; other guidelines are a new version; what judgements speak
+    Only what is given is written, on the project as it is in the database: what somebody else changed since `project`
+    was read stays changed, and `project` knows it then. A new K or overlap holds for comparisons made from now on;
+    other guidelines are a new version; what judgements speak
     of stays (see `annotate.projects.questions`).
     """
-    before = Project.objects.get(pk=project.pk)
-    asked = _asked(before)
+    now = Project.objects.select_for_update(no_key=True).get(pk=project.pk)
+    before, asked = copy(now), _asked(now)
     for field, value in fields.items():
-        setattr(project, field, value)
-    _save(project, before, dimensions=dimensions, attributes=attributes)
+        setattr(now, field, value)
+    _save(now, before, dimensions=dimensions, attributes=attributes)
     changed: dict[str, Any] = {
-        name: [getattr(before, name), getattr(project, name)]
-        for name in (field.attname for field in Project._meta.concrete_fields)
-        if name not in ("guidelines", "updated_at") and getattr(before, name) != getattr(project, name)
+        name: [getattr(before, name), getattr(now, name)]
+        for name in _changed_fields(before, now)
+        if name != "guidelines"
     }
-    if (now := _asked(project)) != asked:
-        changed["questions"] = [asked, now]
-    if version := _keep_guidelines(project, user):
+    if (asks := _asked(now)) != asked:
+        changed["questions"] = [asked, asks]
+    if version := _keep_guidelines(now, user):
         changed["guidelines"] = version.number
     if changed:
-        audit_record(actor=user, action="project.changed", subject=project, scope=scope(project), changed=changed)
+        audit_record(actor=user, action="project.changed", subject=now, scope=scope(now), changed=changed)
+    for field in Project._meta.concrete_fields:
+        setattr(project, field.attname, getattr(now, field.attname))
     return project
+
+
+def _changed_fields(before: Project, now: Project) -> list[str]:
+    """Names of the columns that differ."""
+    names = [field.attname for field in Project._meta.concrete_fields if field.name != "updated_at"]
+    return [name for name in names if getattr(before, name) != getattr(now, name)]
 
 
 def _save(
@@ -109,12 +129,14 @@ def _save(
         return None
 
     attempt(task_checked, project, before, locked)
-    project.flags = attempt(flags_checked, project.flags) or []
+    project.flags = attempt(flags_checked, project.flags, before) or []
     attempt(project.full_clean)
     if before is None and errors:
         raise ValidationError(errors)
-    if not errors:
+    if not errors and before is None:
         project.save()
+    elif not errors and before is not None and (changed := _changed_fields(before, project)):
+        project.save(update_fields=[*changed, "updated_at"])
     if dimensions is not None:
         attempt(dimensions_set, project, dimensions, locked)
     if attributes is not None:
@@ -125,8 +147,11 @@ def _save(
 
 def _asked(project: Project) -> list[str]:
     """Keys of what a project asks, in order, for the audit trail."""
-    dimensions = project.dimensions.values_list("key", flat=True)
-    return [*dimensions, *project.attributes.values_list("key", flat=True)]
+    return [*_keys(project.dimensions), *_keys(project.attributes)]
+
+
+def _keys(rows: Any) -> list[str]:
+    return list(rows.values_list("key", flat=True))
 
 
 def _keep_guidelines(project: Project, user: User | None) -> Guidelines | None:
@@ -161,7 +186,8 @@ def membership_add(*, project: Project, user: User, by: User | None, role: str |
     role: annotator or reviewer; None keeps the one a member has, and makes a new member an annotator.
     """
     given = {"is_active": True} | ({"role": role} if role else {})
-    membership, is_new = Membership.objects.get_or_create(project=project, user=user, defaults=given)
+    rows = Membership.objects.select_for_update(no_key=True)
+    membership, is_new = rows.get_or_create(project=project, user=user, defaults=given)
     changed = {name: value for name, value in given.items() if getattr(membership, name) != value}
     if is_new:
         _noted(membership, by, "added", role=membership.role)
@@ -203,8 +229,10 @@ def people_change(*, users: Iterable[User], project: Project | None, action: str
     if action == "add":
         assert project is not None
         # Imported judgements have an author, but nobody who could log in.
-        people = [user for user in users if user.kind != User.Kind.IMPORT]
-        there = set(project.memberships.filter(user__in=people, is_active=True).values_list("user_id", flat=True))
+        people = sorted((user for user in users if user.kind != User.Kind.IMPORT), key=lambda user: user.pk)
+        # In one order, that of everybody who locks more than one: two admins who do the same wait, but not for ever.
+        rows = project.memberships.select_for_update(no_key=True).filter(user__in=people).order_by("pk")
+        there = {membership.user_id for membership in rows if membership.is_active}
         for user in people:
             membership_add(project=project, user=user, by=by)
         return len([user for user in people if user.pk not in there])

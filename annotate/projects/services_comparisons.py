@@ -20,9 +20,9 @@ from accounts.audit import audit_record
 from accounts.models import User
 from annotate.projects.models import Project
 from annotate.projects.services import scope
-from annotate.quality.agreement import contested_share
 from annotate.ranking.models import Assignment, Comparison, Judgement
-from annotate.ranking.places import free_slot, seats_of, settle
+from annotate.ranking.places import disagreements_of, filled_of, free_slot, imported, seats_of, settle
+from annotate.review.models import Adjudication
 
 State = Assignment.State
 TAKING = (State.ACTIVE, State.SUBMITTED)  # those that sit on a place
@@ -62,8 +62,9 @@ def comparisons_change(
 
     overlap: what has enough judgements by the new measure is closed, what is short of it again is opened, and leases
     without a place left are given back; comparisons closed by hand stay closed. close: leases are given back, so that
-    what is submitted on them is kept as an extra judgement. reopen: only what has room for a judgement. Gold keeps its
-    overlap and stays closed. `asked` says for the audit trail which comparisons were meant.
+    what is submitted on them is kept as an extra judgement. reopen: only what has room for a judgement. What a reviewer
+    has decided needs nobody and is not opened. Gold keeps its overlap and stays closed. `asked` says for the audit
+    trail which comparisons were meant.
     Raises ValidationError, before anything is changed, if `value` makes no sense.
     """
     number = _checked(action, value)
@@ -133,22 +134,26 @@ def _close(rows: list[Comparison]) -> Changed:
 
 def _measure(rows: list[Comparison]) -> None:
     """Keep with each of `rows` how contested it is, as `settle` does for one."""
-    given: dict[int, list[Any]] = {}
-    current = Judgement.objects.filter(comparison__in=[row.pk for row in rows], is_current=True)
-    for pk, rankings in current.order_by().values_list("comparison", "rankings"):
-        given.setdefault(pk, []).append(rankings)
-    several = [row for row in rows if len(given.get(row.pk, ())) > 1]
-    for row in several:
-        dimensions = {key for rankings in given[row.pk] for key in rankings}
-        row.disagreement = contested_share(
-            {key: [rankings.get(key, {}) for rankings in given[row.pk]] for key in dimensions}
-        )
-    Comparison.objects.bulk_update(several, ["disagreement"], batch_size=1000)
+    shares = disagreements_of([row.pk for row in rows])
+    measured = [row for row in rows if shares[row.pk] is not None]
+    for row in measured:
+        row.disagreement = shares[row.pk]
+    Comparison.objects.bulk_update(measured, ["disagreement"], batch_size=1000)
 
 
 def _reopen(rows: list[Comparison]) -> Changed:
-    done = _submitted([row.pk for row in rows])
-    return _open([row for row in rows if done.get(row.pk, 0) < row.overlap])
+    """Open those that have room. Judgements that came while one was closed take the places that are free."""
+    ids = [row.pk for row in rows]
+    done, decided, extra = filled_of(ids), _decided(ids), _with_extra(ids)
+    short = [row for row in rows if row.pk not in decided and done.get(row.pk, 0) < row.overlap]
+    opened = _open(short)
+    full = 0
+    for row in short:
+        if row.pk in extra:
+            row.is_closed, row.disagreement = False, None
+            settle(row)
+            full += row.is_closed
+    return Changed(opened.count, 0, opened.opened - full, True)
 
 
 def _open(rows: list[Comparison]) -> Changed:
@@ -157,11 +162,27 @@ def _open(rows: list[Comparison]) -> Changed:
     return Changed(len(ids), 0, len(ids), True)
 
 
+def _decided(ids: list[int]) -> set[int]:
+    """Those that a reviewer has decided: nobody is asked about them again."""
+    rows = Adjudication.objects.filter(comparison__in=ids, is_current=True)
+    return set(rows.values_list("comparison", flat=True))
+
+
+def _with_extra(ids: list[int]) -> set[int]:
+    """Those with a judgement that counts and has no place."""
+    rows = Judgement.objects.filter(
+        comparison__in=ids, is_current=True, assignment__slot=None, assignment__state=State.SUBMITTED
+    )
+    return set(rows.values_list("comparison", flat=True))
+
+
 def _overlap(rows: list[Comparison], overlap: int) -> Changed:
     ids = [row.pk for row in rows]
-    done, moving = _submitted(ids), _to_reseat(ids, overlap)
+    done, moving, decided = filled_of(ids), _to_reseat(ids, overlap), _decided(ids)
     # One that was closed by hand was short of judgements and closed all the same.
-    short = [row for row in rows if row.is_closed and row.overlap <= done.get(row.pk, 0) < overlap]
+    short = [
+        row for row in rows if row.is_closed and row.pk not in decided and row.overlap <= done.get(row.pk, 0) < overlap
+    ]
     full = [row for row in rows if not row.is_closed and done.get(row.pk, 0) >= overlap]
     Comparison.objects.filter(pk__in=ids).update(overlap=overlap)
     opened = _open(short).opened
@@ -175,7 +196,8 @@ def _overlap(rows: list[Comparison], overlap: int) -> Changed:
 
 
 def _to_reseat(ids: list[int], overlap: int) -> set[int]:
-    """Those with a late judgement that found no place, a lease beyond the last one, or a judgement beyond a gap."""
+    """Those with a late judgement that found no place, a lease beyond the last one, or a judgement beyond a gap; and
+    those with imported judgements, which take places without sitting on them."""
     seats = Assignment.objects.filter(comparison__in=ids).order_by().values("comparison")
     counted = seats.annotate(
         within=Count("pk", filter=Q(state=State.SUBMITTED, slot__lt=overlap)),
@@ -183,11 +205,12 @@ def _to_reseat(ids: list[int], overlap: int) -> set[int]:
         late=Count("pk", filter=Q(state=State.SUBMITTED, slot=None)),
         leases=Count("pk", filter=Q(state=State.ACTIVE, slot__gte=overlap)),
     )
+    mixed = Judgement.objects.filter(comparison__in=ids, assignment=None, is_current=True)
     return {
         row["comparison"]
         for row in counted
         if row["late"] or row["leases"] or (row["beyond"] and row["within"] < overlap)
-    }
+    } | set(mixed.filter(comparison__assignments__slot__isnull=False).values_list("comparison", flat=True))
 
 
 def _reseat(comparison: Comparison) -> bool:
@@ -199,27 +222,18 @@ def _reseat(comparison: Comparison) -> bool:
     kept = [seat for seat in seats if seat.state == State.SUBMITTED and seat.slot is not None]
     leases = [seat for seat in seats if seat.state == State.ACTIVE]
     leases.sort(key=lambda seat: (seat.started_at is None, seat.started_at or timezone.now(), seat.pk))
-    room = 0 if comparison.is_closed else max(comparison.overlap - len(kept), 0)
+    places = comparison.overlap - imported(comparison)
+    room = 0 if comparison.is_closed else max(places - len(kept), 0)
     surplus = leases[room:]
     Assignment.objects.filter(pk__in=[seat.pk for seat in surplus], state=State.ACTIVE).update(
         state=State.RELEASED, slot=None, updated_at=timezone.now()
     )
     seats = seats_of(comparison)
     for seat in seats:
-        if seat.state in TAKING and seat.slot is not None and seat.slot >= comparison.overlap:
+        if seat.state in TAKING and seat.slot is not None and seat.slot >= places:
             # Judgements beyond a lowered overlap find no other place and keep theirs: they were asked for.
             slot = free_slot(comparison, seats)
             if slot is not None:
                 seat.slot = slot
                 Assignment.objects.filter(pk=seat.pk).update(slot=slot)
     return comparison.is_closed
-
-
-def _submitted(ids: list[int]) -> dict[int, int]:
-    """{comparison: how many have submitted}; imported judgements, which took no place, count too."""
-    seats = Assignment.objects.filter(comparison__in=ids, state=State.SUBMITTED).order_by()
-    found = dict(seats.values_list("comparison").annotate(Count("pk")))
-    imported = Judgement.objects.filter(comparison__in=ids, assignment=None, is_current=True).order_by()
-    for pk, count in imported.values_list("comparison").annotate(Count("pk")):
-        found[pk] = found.get(pk, 0) + count
-    return found

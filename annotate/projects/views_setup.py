@@ -47,7 +47,7 @@ def _setup_page(request: HttpRequest, project: Project | None) -> HttpResponse:
                 saved = project_create(user=request.user, **setup.values())
             else:
                 # The page's heading keeps the project as it is, also when the service refuses.
-                saved = project_update(project=Project.objects.get(pk=project.pk), user=request.user, **setup.values())
+                saved = project_update(project=Project.objects.get(pk=project.pk), user=request.user, **setup.changes())
         except ValidationError as error:
             setup.refuse(error)
         else:

@@ -1,17 +1,10 @@
 from django.contrib import admin
 
+from accounts.admin import LookOnly
 from annotate.quality.models import QualityReport
 
 
 @admin.register(QualityReport)
-class QualityReportAdmin(admin.ModelAdmin):
-    """Read only: it is computed from the judgements."""
-
+class QualityReportAdmin(LookOnly, admin.ModelAdmin):
     list_display = ("project", "judgements", "computed_at", "seconds", "error")
     list_select_related = ("project",)
-
-    def has_add_permission(self, request) -> bool:  # type: ignore[no-untyped-def]
-        return False
-
-    def has_change_permission(self, request, obj=None) -> bool:  # type: ignore[no-untyped-def]
-        return False

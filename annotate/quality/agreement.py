@@ -69,26 +69,58 @@ def percent_agreement(
     return Agreement(found.value, found.low, found.high, found.n, found.clusters)
 
 
-def contested_share(rankings: Mapping[str, Sequence[Mapping[str, int]]]) -> float | None:
+def contested_pairs(
+    given: Sequence[Mapping[str, int]], responses: Sequence[str], all_bad: Sequence[bool] = ()
+) -> tuple[list[tuple[str, str]], int]:
+    """(contested pairs of `responses`, how many pairs at least two judgements speak of), on one dimension.
+
+    given: {response: rank} of each judgement. all_bad: aligned, whether it says that none is acceptable. A judgement
+    says of a pair which one is better; or, where it does not order the two, that both are bad if all are; or, if it
+    places them, a tie. A pair is contested unless all that is said of it is the same.
+    """
+    bad = [*all_bad, *[False] * (len(given) - len(all_bad))]
+    contested, pairs = [], 0
+    for first, second in combinations(responses, 2):
+        said: list[int | str] = []
+        for ranks, is_bad in zip(given, bad, strict=True):
+            places = first in ranks and second in ranks
+            order = (ranks[first] > ranks[second]) - (ranks[first] < ranks[second]) if places else 0
+            if order or places or is_bad:
+                said.append(order or ("bad" if is_bad else 0))
+        if len(said) > 1:
+            pairs += 1
+            if len(set(said)) > 1:
+                contested.append((first, second))
+    return contested, pairs
+
+
+def contested_share(
+    rankings: Mapping[str, Sequence[Mapping[str, int]]], all_bad: Mapping[str, Sequence[bool]] | None = None
+) -> float | None:
     """How much the judgements of one comparison differ: 0 they say the same, 1 they differ on every pair.
 
-    rankings: {dimension: [{response: rank} of each judgement]}. A pair of responses on a dimension counts if at least
-    two judgements place both; it is contested unless all of these say the same: first better, second better, or tie.
-    The share is of all dimensions' pairs together; None if there is no such pair.
+    rankings: {dimension: [{response: rank} of each judgement]}; all_bad: {dimension: [whether it says that none is
+    acceptable]}, aligned. Counted are the pairs of responses that some judgement places, as `contested_pairs` does; the
+    share is of all dimensions' pairs together. None if there is no pair that two judgements speak of.
     """
     contested = pairs = 0
-    for given in rankings.values():
+    for dimension, given in rankings.items():
         responses = sorted({response for ranks in given for response in ranks})
-        for first, second in combinations(responses, 2):
-            said = [
-                (ranks[first] > ranks[second]) - (ranks[first] < ranks[second])
-                for ranks in given
-                if first in ranks and second in ranks
-            ]
-            if len(said) > 1:
-                pairs += 1
-                contested += len(set(said)) > 1
+        found, counted = contested_pairs(given, responses, (all_bad or {}).get(dimension, ()))
+        contested, pairs = contested + len(found), pairs + counted
     return contested / pairs if pairs else None
+
+
+def disagreement(judgements: Sequence[tuple[Mapping[str, Mapping[str, int]], Sequence[str]]]) -> float | None:
+    """`contested_share` of a comparison's judgements as they are kept, each (rankings, all_bad); None with fewer than
+    two."""
+    if len(judgements) < 2:
+        return None
+    dimensions = {key for rankings, bad in judgements for key in (*rankings, *bad)}
+    return contested_share(
+        {key: [rankings.get(key, {}) for rankings, _ in judgements] for key in dimensions},
+        {key: [key in bad for _, bad in judgements] for key in dimensions},
+    )
 
 
 # of many: percent, alpha, Fleiss --------------------------------------------------------------------------------------

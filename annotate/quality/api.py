@@ -45,7 +45,7 @@ class QualityViewSet(viewsets.GenericViewSet):
     @extend_schema(operation_id="project_quality_request", request=None, responses={202: QualityReportSerializer})
     def create(self, request: Request, slug: str) -> Response:
         """Ask for a new report; it is made in the background."""
-        report = quality_report_request(project=get_object_or_404(Project, slug=slug))
+        report = quality_report_request(project=get_object_or_404(Project, slug=slug), by=request.user)
         return Response(QualityReportSerializer(report).data, status.HTTP_202_ACCEPTED)
 
 

@@ -52,12 +52,11 @@ def quality_records(project: Project) -> Iterator[ComparisonRecord]:
 
 
 def gold_scores(project: Project) -> dict[int, list[float]]:
-    """{annotator: scores on hidden gold comparisons}."""
+    """{annotator: scores on hidden gold comparisons}; of withdrawn work too, for they say how good it was."""
     found: dict[int, list[float]] = {}
-    rows = Judgement.objects.filter(
-        comparison__project=project, comparison__purpose=Purpose.GOLD, is_current=True, withdrawal__isnull=True
-    )
-    for annotator, score in rows.exclude(gold_score=None).order_by("pk").values_list("annotator_id", "gold_score"):
+    rows = Judgement.objects.filter(comparison__project=project, comparison__purpose=Purpose.GOLD)
+    rows = rows.filter(Q(is_current=True) | Q(withdrawal__isnull=False)).exclude(gold_score=None)
+    for annotator, score in rows.order_by("pk").values_list("annotator_id", "gold_score"):
         found.setdefault(annotator, []).append(score)
     return found
 

@@ -10,6 +10,8 @@ from django.db import connection, transaction
 from django.utils import timezone
 from kombu.exceptions import OperationalError
 
+from accounts.audit import audit_record
+from accounts.models import User
 from annotate.projects.models import Project
 from annotate.quality.models import QualityReport
 from annotate.quality.reading import gold_scores, last_judgements, quality_records, skip_counts
@@ -21,11 +23,13 @@ REST = 20  # a report that took s seconds is not made again by itself for REST *
 LOCK = 7_310_001  # the class of our advisory locks; the second number is the project's id
 
 
-def quality_report_request(*, project: Project) -> QualityReport:
+@transaction.atomic
+def quality_report_request(*, project: Project, by: User | None = None) -> QualityReport:
     """Ask for a new report. It is made in the background; the page says so until it is there."""
     report, _ = QualityReport.objects.get_or_create(project=project)
     report.requested_at = timezone.now()
     report.save(update_fields=["requested_at"])
+    audit_record(actor=by, action="quality.requested", subject=project, scope=f"project:{project.pk}")
     transaction.on_commit(lambda: quality_report_nudge(project_id=project.pk), robust=True)
     return report
 

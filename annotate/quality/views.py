@@ -7,6 +7,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
+from accounts.models import User
 from accounts.permissions import admin_required
 from annotate.projects.models import Project
 from annotate.quality.page import quality_page
@@ -39,7 +40,8 @@ def quality_figures(request: HttpRequest, slug: str) -> HttpResponse:
 def quality_recompute(request: HttpRequest, slug: str) -> HttpResponse:
     """Ask for a new report. With htmx the figures stay where they are, under a line that says what is happening."""
     project = get_object_or_404(Project, slug=slug)
-    quality_report_request(project=project)
+    assert isinstance(request.user, User)
+    quality_report_request(project=project, by=request.user)
     if not request.htmx:  # type: ignore[attr-defined]
         return redirect("annotate:quality", project.slug)
     return render(request, "annotate/quality/_figures.html", quality_page(project, request.POST.get("group", "")))

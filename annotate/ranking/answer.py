@@ -15,6 +15,9 @@ from django.utils.translation import gettext as _
 STRONGEST = 3  # 1 slightly, 2 better, 3 much better
 LONGEST_RATIONALE = 10_000
 LONGEST_EDIT = 60_000
+LARGEST_BODY = 256 * 1024  # bytes of a request that carries an answer
+MOST_COMPLAINTS = 20  # more help nobody, and a sender of nonsense must not have the server write a book
+SHOWN = 60  # characters of what a complaint is about
 
 Ranks = dict[str, int]
 
@@ -97,7 +100,7 @@ class Answer:
     def read(
         cls, data: Mapping[str, Any], *, rules: Rules, responses: Iterable[object], complete: bool = True
     ) -> Answer:
-        """Read untrusted values, or raise AnswerError with every complaint at once.
+        """Read untrusted values, or raise AnswerError with all complaints at once, the first MOST_COMPLAINTS of them.
 
         responses: ids of the comparison's responses. complete: a draft (False) may be unfinished, may have gaps between
         its ranks, and loses what the project does not ask any more; a submission is refused for each of these.
@@ -132,8 +135,22 @@ def storable(value: object) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
+def foreign(response: object) -> str:
+    """The complaint about a response that was not shown."""
+    return _("Response %(response)s is not in this comparison.") % {"response": _short(response)}
+
+
+def _short(value: object) -> str:
+    """A value in a complaint: as it is, or its beginning."""
+    text = value if isinstance(value, str) else repr(value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
+
+
 class _Reader:
-    """Reads one answer and collects what is wrong with it."""
+    """Reads one answer and collects what is wrong with it.
+
+    That something has the wrong shape is said in English: only the author of a script can bring that about.
+    """
 
     def __init__(self, rules: Rules, responses: list[str], *, strict: bool) -> None:
         self.rules = rules
@@ -142,6 +159,7 @@ class _Reader:
         self.responses = responses
         self.strict = strict
         self.complaints: dict[str, list[str]] = {}
+        self.left = MOST_COMPLAINTS
 
     def answer(self, data: Mapping[str, Any]) -> Answer:
         places = dict.fromkeys(self.dimensions, len(self.responses))
@@ -159,8 +177,12 @@ class _Reader:
 
     def complain(self, where: str, sentence: str) -> None:
         sentences = self.complaints.setdefault(where, [])
-        if sentence not in sentences:
-            sentences.append(sentence)
+        if sentence in sentences:
+            return
+        sentences.append(sentence)
+        self.left -= 1
+        if not self.left:
+            raise AnswerError(self.complaints)
 
     def not_asked(self, where: str, sentence: str) -> None:
         """A draft may be older than a change of the project, and then only loses what nobody asks any more."""
@@ -177,8 +199,10 @@ class _Reader:
         result: dict[str, Ranks] = {}
         for key, numbers in value.items():
             if key not in highest:
-                what = "rated in" if where == "ratings" else "a dimension of"
-                self.not_asked(where, f"“{key}” is not {what} this project.")
+                sentence = _("“%(key)s” is not a dimension of this project.")
+                if where == "ratings":
+                    sentence = _("“%(key)s” is not rated in this project.")
+                self.not_asked(where, sentence % {"key": _short(key)})
             elif not isinstance(numbers, Mapping):
                 self.complain(where, f"{self.labels[key]}: this must be an object {{response id: number}}.")
             else:
@@ -187,13 +211,19 @@ class _Reader:
 
     def _row(self, where: str, label: str, numbers: Mapping[Any, Any], lowest: int, highest: int) -> Ranks:
         row: Ranks = {}
+        if len(numbers) > len(self.responses):
+            self.complain(where, _("%(label)s: this speaks of more responses than there are.") % {"label": label})
+            return row
         for response, number in numbers.items():
             if str(response) not in self.responses:
-                self.complain(where, f"{label}: response {response} is not in this comparison.")
+                sentence = _("%(label)s: response %(response)s is not in this comparison.")
+                self.complain(where, sentence % {"label": label, "response": _short(response)})
             elif number is None:
                 continue
             elif isinstance(number, bool) or not isinstance(number, int) or not lowest <= number <= highest:
-                self.complain(where, f"{label}: {number!r} is not a whole number from {lowest} to {highest}.")
+                sentence = _("%(label)s: %(value)s is not a whole number from %(lowest)s to %(highest)s.")
+                values = {"label": label, "value": _short(number), "lowest": lowest, "highest": highest}
+                self.complain(where, sentence % values)
             elif number > 0:
                 row[str(response)] = number
         return {response: row[response] for response in self.responses if response in row}
@@ -212,7 +242,8 @@ class _Reader:
             return []
         for dimension in value:
             if not isinstance(dimension, str) or dimension not in self.dimensions:
-                self.not_asked("all_bad", f"“{dimension}” is not a dimension of this project.")
+                sentence = _("“%(key)s” is not a dimension of this project.")
+                self.not_asked("all_bad", sentence % {"key": _short(dimension)})
         return [dimension for dimension in self.dimensions if dimension in value]
 
     def flags(self, value: object) -> list[dict[str, str]]:
@@ -227,9 +258,10 @@ class _Reader:
             response = flag.get("response")
             known = self.rules.prompt_flags if response is None else self.rules.response_flags
             if not isinstance(flag.get("flag"), str) or flag["flag"] not in known:
-                self.not_asked("flags", f"{item!r} is not a flag of this project. Known ones: {', '.join(known)}.")
+                sentence = _("%(flag)s is not a flag of this project. Known ones: %(known)s.")
+                self.not_asked("flags", sentence % {"flag": _short(item), "known": ", ".join(known)})
             elif response is not None and str(response) not in self.responses:
-                self.complain("flags", f"Response {response} is not in this comparison.")
+                self.complain("flags", foreign(response))
             else:
                 flags.append({"flag": str(flag["flag"])} | ({} if response is None else {"response": str(response)}))
         unique = {(flag.get("response", ""), flag["flag"]): flag for flag in flags}
@@ -254,7 +286,7 @@ class _Reader:
             return None
         response, text = str(value["response"]), storable(value["text"])
         if response not in self.responses:
-            self.complain("edit", f"Response {response} is not in this comparison.")
+            self.complain("edit", foreign(response))
             return None
         self._not_longer("edit", text, LONGEST_EDIT)
         return {"response": response, "text": text}

@@ -19,7 +19,10 @@ def edit_changes(edit: Mapping[str, str]) -> bool:
 
 
 def edit_keep(assignment: Assignment, answer: Answer) -> Response | None:
-    """The edited response of a complete answer, made now unless the same text is there; None without an edit."""
+    """The edited response of a complete answer, made now unless the same edit is there; None without an edit.
+
+    The same text made from another response is another edit: what it was made from is half of what it says.
+    """
     if answer.edit is None:
         return None
     generator, _ = Generator.objects.get_or_create(name=EDITS, defaults={"kind": Generator.Kind.EDIT})
@@ -27,7 +30,8 @@ def edit_keep(assignment: Assignment, answer: Answer) -> Response | None:
         prompt_id=assignment.comparison.prompt_id,
         generator=generator,
         run=None,
+        edited_from_id=int(answer.edit["response"]),
         content_hash=text_hash(answer.edit["text"]),
-        defaults={"text": answer.edit["text"], "edited_from_id": int(answer.edit["response"])},
+        defaults={"text": answer.edit["text"]},
     )
     return response

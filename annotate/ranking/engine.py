@@ -20,7 +20,7 @@ from typing import Any
 
 from django.contrib.postgres.expressions import ArraySubquery
 from django.db import IntegrityError, connection, transaction
-from django.db.models import Count, OuterRef, Q
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Subquery
 from django.utils import timezone
 
 from accounts.models import User
@@ -29,6 +29,7 @@ from annotate.gold.services import membership_lock, qualification_judge
 from annotate.projects.models import Membership, Project, Prompt
 from annotate.ranking.models import Assignment, Comparison, ComparisonResponse, Judgement
 from annotate.ranking.places import (
+    IMPORTED,
     comparison_lock,
     disagreement_keep,
     free_slot,
@@ -48,9 +49,11 @@ __all__ = [
     "allowance",
     "assignment_ahead",
     "assignment_next",
+    "begun_today",
     "comparison_lock",
     "disagreement_keep",
     "display_order",
+    "first_said",
     "held",
     "is_qualifying",
     "lease_regain",
@@ -85,27 +88,31 @@ def assignment_ahead(*, assignment: Assignment) -> Assignment | None:
 # what may be handed out -----------------------------------------------------------------------------------------------
 
 
-# Comparisons with a free place that the annotator has not had. One whose lease lapsed may come back to the same
-# annotator: nobody is shut out by a long lunch. In SQL, because it runs for every item of every annotator, and Django
-# takes longer to write it than PostgreSQL to answer it.
-OPEN = """
+# Comparisons with a free place that the annotator has not had, neither themselves nor as a gold copy. One whose lease
+# lapsed may come back to the same annotator: nobody is shut out by a long lunch. In SQL, because it runs for every item
+# of every annotator, and Django takes longer to write it than PostgreSQL to answer it.
+OPEN = f"""
     FROM annotate_comparison c
     WHERE c.project_id = %(project)s AND NOT c.is_closed
     AND NOT EXISTS (
         SELECT FROM annotate_assignment a
         WHERE a.comparison_id = c.id AND a.annotator_id = %(annotator)s AND a.state <> 'released')
-    AND c.overlap > (
+    AND NOT EXISTS (
+        SELECT FROM annotate_comparison g JOIN annotate_assignment a ON a.comparison_id = g.id
+        WHERE g.project_id = c.project_id AND g.dedup_key = 'gold:' || c.id
+        AND a.annotator_id = %(annotator)s AND a.state <> 'released')
+    AND c.overlap > {IMPORTED} + (
         SELECT count(*) FROM annotate_assignment a
         WHERE a.comparison_id = c.id AND a.slot IS NOT NULL
         AND (a.state = 'submitted' OR (a.state = 'active' AND a.lease_expires_at > %(now)s)))
-"""
+"""  # noqa: S608
 IN_ORDER = "ORDER BY c.priority DESC, c.id LIMIT 1"
-WITH_SHOWN = """
-    SELECT c.*, p.messages, ARRAY(
+WITH_SHOWN = f"""
+    SELECT c.*, p.messages, {IMPORTED} AS imported, ARRAY(
         SELECT m.response_id FROM annotate_comparisonresponse m WHERE m.comparison_id = c.id ORDER BY m.position
     ) AS shown
-    FROM ({found}) c JOIN annotate_prompt p ON p.id = c.prompt_id
-"""
+    FROM ({{found}}) c JOIN annotate_prompt p ON p.id = c.prompt_id
+"""  # noqa: S608
 
 
 def open_count(annotator: User, project: Project, *, most: int) -> int:
@@ -177,7 +184,7 @@ class Allowance:
 
 
 def allowance(membership: Membership, project: Project) -> Allowance:
-    """Counted from the judgements that count; one query, none without limits."""
+    """Counted from the judgements that count, each on the day of its first version; one query, none without limits."""
     daily = project.daily_limit
     total = project.total_limit if membership.total_limit is None else membership.total_limit
     if daily is None and total is None:
@@ -185,7 +192,7 @@ def allowance(membership: Membership, project: Project) -> Allowance:
     counted = (
         Judgement.objects.filter(annotator=membership.user_id, comparison__project=project, is_current=True)
         .exclude(comparison__purpose=Purpose.QUALIFICATION)
-        .aggregate(total=Count("pk"), today=Count("pk", filter=Q(created_at__gte=today_began())))
+        .aggregate(total=Count("pk"), today=Count("pk", filter=begun_today()))
     )
     return Allowance(daily, total, counted["today"], counted["total"])
 
@@ -193,6 +200,21 @@ def allowance(membership: Membership, project: Project) -> Allowance:
 def today_began() -> datetime:
     """Midnight of the platform's time zone."""
     return timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def begun_today() -> Q:
+    """Judgements of today; a revision of what was judged before today is work of that day."""
+    before = _of_the_same().filter(created_at__lt=today_began())
+    return Q(created_at__gte=today_began()) & ~Q(Exists(before))
+
+
+def first_said() -> Subquery:
+    """When the author of a judgement first said something about its comparison."""
+    return Subquery(_of_the_same().order_by("created_at").values("created_at")[:1])
+
+
+def _of_the_same() -> QuerySet[Judgement]:
+    return Judgement.objects.filter(comparison=OuterRef("comparison"), annotator=OuterRef("annotator"))
 
 
 # handing out ----------------------------------------------------------------------------------------------------------
@@ -232,7 +254,7 @@ def _hand_out(annotator: User, project: Project, *, after: Assignment | None) ->
             with transaction.atomic():
                 membership = membership_lock(project=project.pk, user=annotator.pk)
                 if membership is None or not membership.is_active or not annotator.is_active:
-                    break
+                    return None
                 project = with_questions(membership.project)
                 if project.is_paused:
                     break
@@ -363,7 +385,7 @@ def _qualification(annotator: User, project: Project, last: _Last) -> _Choice | 
     return _known(sorted(left, key=lambda candidate: candidate.prompt == last.prompt), annotator, Purpose.QUALIFICATION)
 
 
-def _known(candidates: Sequence[Candidate], annotator: User, purpose: str) -> _Choice | None:
+def _known(candidates: Sequence[Candidate], annotator: User, purpose: Any) -> _Choice | None:
     """The first candidate. Its row is locked, so that it is not retired at this moment."""
     members = ComparisonResponse.objects.filter(comparison=OuterRef("pk")).order_by("position").values("response")
     for candidate in candidates[:1]:

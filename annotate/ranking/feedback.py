@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from django.utils.safestring import SafeString
 
 from annotate.ranking.models import Comparison, Judgement
+from annotate.ranking.presets import in_language
 from annotate.ranking.sanitise import render_markdown
 from annotate.ranking.selectors import letters, standing
 
@@ -32,7 +33,7 @@ def feedback_of(judgement: Judgement, comparison: Comparison) -> Feedback | None
     if gold is None or judgement.gold_score is None:
         return None
     names = letters(judgement.display_order)
-    labels = {d.key: d.label for d in comparison.project.dimensions.all()}
+    labels = {d.key: in_language(d.label) for d in comparison.project.dimensions.all()}
     orders = [
         (label, standing(judgement.rankings.get(key, {}), names), standing(gold.rankings[key], names))
         for key, label in labels.items()

@@ -22,7 +22,10 @@ def form_read(form: QueryDict, keys: Sequence[str]) -> dict[str, Any]:
     for dimension, verdict in _chosen(form, "verdict").items():
         if verdict == "bad":
             all_bad.append(dimension)
-        rankings[dimension] = {key: 1 if verdict in ("tie", "bad", key) else 2 for key in keys}
+        known = verdict in ("tie", "bad", *keys)  # what is not is left for `to_ids` to refuse
+        rankings[dimension] = (
+            {key: 1 if verdict in ("tie", "bad", key) else 2 for key in keys} if known else {verdict: 1}
+        )
         strength = form.get(f"strength-{dimension}", "")
         if verdict in keys and strength.isdecimal():
             strengths[dimension] = {verdict: int(strength)}

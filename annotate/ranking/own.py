@@ -11,10 +11,11 @@ from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 
 from accounts.models import User
+from annotate.gold.selectors import qualification_asked
 from annotate.projects.models import Guidelines, Membership, Project
 from annotate.ranking import selectors
-from annotate.ranking.engine import today_began
-from annotate.ranking.models import Comparison, Judgement
+from annotate.ranking.engine import first_said, today_began
+from annotate.ranking.models import Judgement
 from annotate.review.models import Adjudication
 
 DAYS = 7
@@ -70,13 +71,15 @@ class Pace:
 
 
 def paces(annotator: User) -> dict[int, Pace]:
-    """{project id: the annotator's pace in it} over the last days, in one query."""
+    """{project id: the annotator's pace in it} over the last days, in one query. A revision counts on the day of what
+    it revises."""
     began = today_began() - timedelta(days=DAYS - 1)
     rows = Judgement.objects.filter(annotator=annotator, is_current=True, created_at__gte=began).order_by()
+    rows = rows.annotate(first=first_said())
     today = timezone.localdate()
     counts: dict[int, list[int]] = {}
     seconds: dict[int, list[tuple[bool, float]]] = {}
-    for project, at, active in rows.values_list("comparison__project", "created_at", "seconds_active"):
+    for project, at, active in rows.values_list("comparison__project", "first", "seconds_active"):
         age = (today - timezone.localdate(at)).days
         if 0 <= age < DAYS:
             counts.setdefault(project, [0] * DAYS)[DAYS - 1 - age] += 1
@@ -114,9 +117,7 @@ def qualification_of(annotator: User, project: Project) -> Qualification | None:
     membership = Membership.objects.filter(user=annotator, project=project).first()
     if membership is None:
         return None
-    asked = Comparison.objects.filter(
-        project=project, purpose=Comparison.Purpose.QUALIFICATION, gold__isnull=False
-    ).order_by()
+    asked = qualification_asked(project)
     done = Judgement.objects.filter(annotator=annotator, is_current=True, comparison__in=asked).count()
     return Qualification(
         membership.qualification,

@@ -17,10 +17,12 @@ from django.utils.functional import Promise
 from django.utils.safestring import SafeString
 
 from annotate.generation.models import Response
-from annotate.projects.models import Dimension, Membership, Project
+from annotate.gold.selectors import qualification_place
+from annotate.projects.models import Membership, Project
 from annotate.ranking.answer import Answer, Asked, Rules
 from annotate.ranking.letters import to_letters
 from annotate.ranking.models import Assignment, Comparison, Judgement
+from annotate.ranking.presets import in_language
 from annotate.ranking.rules import answer_of, rules_of
 from annotate.ranking.sanitise import render_markdown, render_plain
 from annotate.ranking.selectors import letters
@@ -32,6 +34,15 @@ from annotate.ranking.vocabulary import SKIP_REASONS, STRENGTHS
 class Turn:
     role: str
     html: SafeString
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A dimension, in the reader's language."""
+
+    key: str
+    label: str
+    question: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +96,13 @@ class Item:
     assignment: Assignment
     project: Project
     rules: Rules
-    dimensions: list[Dimension]
+    dimensions: list[Question]
     turns: list[Turn]
     cards: list[Card]
     judgement: Judgement | None
     settled: str  # why the judgement cannot be changed any more
     given: dict[str, Any]
+    draft_at: int  # when the draft that is shown was written, in ms since 1970; 0 without one
     guidelines: GuidelinesLink | None
     qualification: Qualification | None
 
@@ -131,7 +143,7 @@ class Item:
         return {f"{flag['flag']}:{flag.get('response', '')}" for flag in self.given["flags"]}
 
     @property
-    def verdicts(self) -> list[tuple[Dimension, str, int]]:
+    def verdicts(self) -> list[tuple[Question, str, int]]:
         """[(dimension, its letter, tie, bad or nothing, the strength)], for the page without JavaScript."""
         return [(dimension, *self._verdict(dimension.key)) for dimension in self.dimensions]
 
@@ -170,7 +182,7 @@ class Item:
             "url": self.url,
             "task": self.task,
             "keys": self.keys,
-            "dimensions": [{"key": d.key, "label": d.label, "question": d.question} for d in self.dimensions],
+            "dimensions": [asdict(dimension) for dimension in self.dimensions],
             "strength": self.rules.strength_asked,
             "rationale": self.rules.rationale,
             "edit": self.rules.edit,
@@ -178,6 +190,7 @@ class Item:
             "attributes": [asdict(asked) for asked in self.rules.attributes],
             "guidelines": self.guidelines.number if self.guidelines else None,
             "given": self.given,
+            "draftAt": self.draft_at,
             "revises": self.judgement.pk if self.judgement else None,
             "settled": self.settled,
             "draftUrl": reverse("annotate:assignment-draft", args=[pk]),
@@ -196,14 +209,17 @@ def item_build(
 ) -> Item:
     """`given` (in letters) is what a refused form said; else the draft, else the judgement, else nothing is placed.
 
+    What cannot be changed any more is shown as it was submitted, whatever was begun since.
     texts: {response id: text} of an assignment that is only a preview, and in no database.
     """
     comparison = assignment.comparison
     project = comparison.project
     rules = rules_of(project)
     judgement = None if texts is not None else judgement_current(assignment)
-    if given is None:
-        given = to_letters(assignment, assignment.draft or _judged(judgement))
+    settled = settled_of(comparison, judgement)
+    draft = {} if settled else assignment.draft
+    if given is None or settled:
+        given = to_letters(assignment, draft or _judged(judgement))
     given = dict(Answer().json()) | {"seconds_active": None, "step": ""} | dict(given)
     if texts is None:
         texts = dict(Response.objects.filter(pk__in=assignment.display_order).values_list("pk", "text"))
@@ -211,12 +227,13 @@ def item_build(
         assignment=assignment,
         project=project,
         rules=rules,
-        dimensions=list(project.dimensions.all()),
+        dimensions=[Question(d.key, in_language(d.label), in_language(d.question)) for d in project.dimensions.all()],
         turns=[Turn(turn["role"], _turn_html(turn)) for turn in comparison.prompt.messages],
         cards=_cards(rules, ((letter, texts[pk]) for pk, letter in _in_order(assignment)), given),
         judgement=judgement,
-        settled=_settled(comparison, judgement) if judgement else "",
+        settled=settled,
         given=given,
+        draft_at=(draft.get("at") or int(assignment.updated_at.timestamp() * 1000)) if draft else 0,
         guidelines=_guidelines(project, assignment),
         qualification=_qualification(assignment),
     )
@@ -274,7 +291,10 @@ GUIDELINES = """
 """
 
 
-def _settled(comparison: Comparison, judgement: Judgement) -> str:
+def settled_of(comparison: Comparison, judgement: Judgement | None) -> str:
+    """Why the judgement cannot be changed any more, as a sentence; nothing if it can, or if there is none."""
+    if judgement is None:
+        return ""
     membership = None
     if comparison.purpose == Comparison.Purpose.QUALIFICATION:
         membership = Membership.objects.filter(project=comparison.project, user_id=judgement.annotator_id).first()
@@ -297,11 +317,4 @@ def _qualification(assignment: Assignment) -> Qualification | None:
     comparison = assignment.comparison
     if comparison.purpose != Comparison.Purpose.QUALIFICATION:
         return None
-    same = {"project_id": comparison.project_id, "purpose": comparison.purpose}
-    given = Assignment.objects.filter(
-        annotator_id=assignment.annotator_id,
-        comparison__project_id=comparison.project_id,
-        comparison__purpose=comparison.purpose,
-        pk__lte=assignment.pk,
-    )
-    return Qualification(given.count(), Comparison.objects.filter(**same).count())
+    return Qualification(*qualification_place(assignment))

@@ -27,7 +27,7 @@ def with_questions(project: Project) -> Project:
         prefetch_related_objects([project], *ASKED)
         if len(_kept) > MOST:
             _kept.clear()
-        cache = project._prefetched_objects_cache  # type: ignore[attr-defined]
+        cache = project._prefetched_objects_cache
         found = _kept[key] = (time.monotonic(), {name: cache[name] for name in ASKED})
-    project._prefetched_objects_cache = dict(found[1])  # type: ignore[attr-defined]
+    project._prefetched_objects_cache = dict(found[1])
     return project

@@ -11,16 +11,17 @@ from annotate.projects.models import Project
 from annotate.ranking.answer import Answer, AnswerError, Asked, Rules
 from annotate.ranking.edits import edit_changes
 from annotate.ranking.models import Assignment, Judgement
+from annotate.ranking.presets import in_language
 from annotate.ranking.vocabulary import PROMPT_FLAGS, RESPONSE_FLAGS
 
 __all__ = ["Rules", "answer_of", "answer_read", "rules_of"]
 
 
 def rules_of(project: Project) -> Rules:
-    """The project's rules; two queries, or none if its dimensions and attributes are prefetched."""
+    """The project's rules, in the reader's language; two queries, or none if what it asks is prefetched."""
     return Rules(
         task=project.task,
-        dimensions={d.key: d.label for d in project.dimensions.all()},
+        dimensions={d.key: in_language(d.label) for d in project.dimensions.all()},
         strength=project.ask_strength,
         rationale=project.ask_rationale,
         edit=project.ask_edit,

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain, product
 from string import ascii_uppercase
 
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from django.http import Http404
 from django.shortcuts import get_object_or_404
 
 from accounts.models import User
 from annotate.gold.selectors import gold_expected, gold_unseen, qualification_exists, qualification_open
 from annotate.projects.models import Membership, Project
-from annotate.ranking.engine import Allowance, allowance, held, is_qualifying, open_count, today_began
+from annotate.ranking.engine import Allowance, allowance, begun_today, held, is_qualifying, open_count
 from annotate.ranking.models import Assignment, Comparison, Judgement
 from annotate.ranking.questions import with_questions
 from annotate.ranking.rows import columns, fetch_joined
@@ -57,7 +58,7 @@ def queues(annotator: User) -> list[Queue]:
         for row in Judgement.objects.filter(annotator=annotator, is_current=True)
         .order_by()
         .values("comparison__project")
-        .annotate(done=Count("id"), today=Count("id", filter=Q(created_at__gte=today_began())))
+        .annotate(done=Count("id"), today=Count("id", filter=begun_today()))
     }
     return [_queue(annotator, membership, done.get(membership.project_id, {})) for membership in memberships]
 
@@ -121,9 +122,8 @@ def _why(membership: Membership, limits: Allowance) -> str | None:
 
 
 def done_today(annotator: User, project: Project) -> int:
-    return Judgement.objects.filter(
-        annotator=annotator, comparison__project=project, is_current=True, created_at__gte=today_began()
-    ).count()
+    mine = Judgement.objects.filter(annotator=annotator, comparison__project=project, is_current=True)
+    return mine.filter(begun_today()).count()
 
 
 def project_for(annotator: User, slug: str) -> Project:
@@ -136,12 +136,14 @@ OWN = f"""
     FROM annotate_assignment a
     JOIN annotate_comparison c ON c.id = a.comparison_id
     JOIN annotate_project p ON p.id = c.project_id
-    WHERE a.id = %s AND a.annotator_id = %s
+    WHERE a.id = %s AND a.annotator_id = %s AND (a.state = 'active' OR EXISTS (
+        SELECT FROM annotate_membership m WHERE m.project_id = c.project_id AND m.user_id = a.annotator_id))
 """  # noqa: S608
 
 
 def own_assignment(annotator: User, pk: int) -> Assignment:
-    """One's own assignment with all that is asked in its project; anybody else's does not exist."""
+    """One's own assignment with all that is asked in its project; anybody else's does not exist, and in a project that
+    one is not in any more, only what one holds."""
     if pk > LARGEST_ID or (found := fetch_joined(OWN, [pk, annotator.pk], Assignment, Comparison, Project)) is None:
         raise Http404
     assignment, comparison, project = found
@@ -151,9 +153,11 @@ def own_assignment(annotator: User, pk: int) -> Assignment:
 
 
 def own_assignments(annotator: User) -> QuerySet[Assignment]:
-    return Assignment.objects.filter(annotator=annotator).select_related(
-        "annotator", "comparison__project", "comparison__prompt"
-    )
+    """What `own_assignment` finds."""
+    here = Membership.objects.filter(project=OuterRef("comparison__project"), user=annotator)
+    return Assignment.objects.filter(
+        Q(state=Assignment.State.ACTIVE) | Exists(here), annotator=annotator
+    ).select_related("annotator", "comparison__project", "comparison__prompt")
 
 
 def last_submitted(annotator: User, project: Project) -> Assignment | None:
@@ -169,9 +173,9 @@ def last_submitted(annotator: User, project: Project) -> Assignment | None:
 
 
 def history(annotator: User) -> QuerySet[Judgement]:
-    """The annotator's own judgements that count, newest first."""
+    """The annotator's own judgements that count or were withdrawn, newest first."""
     return (
-        Judgement.objects.filter(annotator=annotator, is_current=True)
+        Judgement.objects.filter(Q(is_current=True) | Q(withdrawal__isnull=False), annotator=annotator)
         .select_related("comparison__project", "comparison__prompt", "assignment")
         .prefetch_related("comparison__project__dimensions")
         .order_by("-id")
@@ -187,8 +191,9 @@ def standing(ranks: dict[str, int], names: dict[str, str]) -> str:
 
 
 def letters(display_order: Sequence[int]) -> dict[str, str]:
-    """{response id: the letter it had on the annotator's page}."""
-    return {str(response): ascii_uppercase[place] for place, response in enumerate(display_order)}
+    """{response id: the letter it had on the annotator's page}; after Z come AA, AB, ..."""
+    names = chain(ascii_uppercase, map("".join, product(ascii_uppercase, repeat=2)))
+    return {str(response): name for response, name in zip(display_order, names, strict=False)}
 
 
 def comparison_judgements(comparison: Comparison) -> QuerySet[Judgement]:

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from annotate.generation.models import Response
 from annotate.gold.selectors import feedback_for
+from annotate.ranking.letters import to_letters
 from annotate.ranking.models import Assignment, Judgement
+from annotate.ranking.selectors import letters
 from annotate.ranking.services import outcome_of
 from annotate.ranking.vocabulary import SKIP_REASONS
 
@@ -16,9 +19,9 @@ class MessageSerializer(serializers.Serializer):
 
 
 class ShownResponseSerializer(serializers.Serializer):
-    """A response as an annotator may see it: no generator, no sampling."""
+    """A response as an annotator may see it: no generator, no sampling, and a letter instead of its id."""
 
-    id = serializers.IntegerField()
+    letter = serializers.CharField()
     text = serializers.CharField()
 
 
@@ -39,7 +42,10 @@ class ShownAttributeSerializer(serializers.Serializer):
 
 
 class AssignmentSerializer(serializers.ModelSerializer):
-    """One's own assignment with all that is needed to judge it; responses in the order they are to be shown."""
+    """One's own assignment with all that is needed to judge it; responses in the order they are to be shown.
+
+    Ids of comparisons and responses would tell gold from work, so there are none: answers are spelt in letters.
+    """
 
     project = serializers.CharField(source="comparison.project.slug", read_only=True)
     task = serializers.CharField(source="comparison.project.task", read_only=True)
@@ -47,6 +53,7 @@ class AssignmentSerializer(serializers.ModelSerializer):
     dimensions = ShownDimensionSerializer(source="comparison.project.dimensions.all", many=True, read_only=True)
     attributes = ShownAttributeSerializer(source="comparison.project.attributes.all", many=True, read_only=True)
     responses = serializers.SerializerMethodField()
+    draft = serializers.SerializerMethodField()
 
     class Meta:
         model = Assignment
@@ -54,7 +61,6 @@ class AssignmentSerializer(serializers.ModelSerializer):
             "id",
             "project",
             "task",
-            "comparison",
             "state",
             "lease_expires_at",
             "prompt",
@@ -68,7 +74,11 @@ class AssignmentSerializer(serializers.ModelSerializer):
     @extend_schema_field(ShownResponseSerializer(many=True))
     def get_responses(self, assignment: Assignment) -> list[dict[str, object]]:
         texts = dict(Response.objects.filter(pk__in=assignment.display_order).values_list("pk", "text"))
-        return [{"id": pk, "text": texts[pk]} for pk in assignment.display_order]
+        return [{"letter": name, "text": texts[int(pk)]} for pk, name in letters(assignment.display_order).items()]
+
+    @extend_schema_field(OpenApiTypes.OBJECT)
+    def get_draft(self, assignment: Assignment) -> dict[str, object]:
+        return to_letters(assignment, assignment.draft)
 
 
 class NextSerializer(serializers.Serializer):
@@ -78,29 +88,38 @@ class NextSerializer(serializers.Serializer):
 class EditSerializer(serializers.Serializer):
     """A response, improved."""
 
-    response = serializers.CharField(help_text="id of the response it was made from")
+    response = serializers.CharField(help_text="letter of the response it was made from")
     text = serializers.CharField(trim_whitespace=False)
 
 
 class AnswerSerializer(serializers.Serializer):
-    """Checked in full by the service, whose complaints come back as field errors."""
+    """In letters. Checked in full by the service, whose complaints come back as field errors."""
 
     rankings = serializers.DictField(
         child=serializers.DictField(child=serializers.IntegerField()),
         default=dict,
-        help_text="{dimension: {response id: rank}}; 1 is best, equal is a tie, absent was not placed.",
+        help_text="{dimension: {letter: rank}}; 1 is best, equal is a tie, absent was not placed.",
     )
     strengths = serializers.DictField(child=serializers.DictField(child=serializers.IntegerField()), default=dict)
     ratings = serializers.DictField(
         child=serializers.DictField(child=serializers.IntegerField()),
         default=dict,
-        help_text="{dimension of the rating task, or attribute: {response id: points}}; more is better.",
+        help_text="{dimension of the rating task, or attribute: {letter: points}}; more is better.",
     )
     all_bad = serializers.ListField(child=serializers.CharField(), default=list)
     flags = serializers.ListField(child=serializers.JSONField(), default=list)
     rationale = serializers.CharField(default="", allow_blank=True)
     edit = EditSerializer(default=None, allow_null=True)
     seconds_active = serializers.FloatField(default=None, allow_null=True)
+    guidelines = serializers.IntegerField(
+        required=False, allow_null=True, help_text="Number of the version that was shown; else the latest is recorded."
+    )
+    revises = serializers.IntegerField(
+        required=False,
+        allow_null=True,
+        help_text="id of the judgement that this is to replace, null for none. If another one counts by now, this one "
+        "is kept on record and does not count. Unsaid: it replaces what is there.",
+    )
 
 
 class SkipSerializer(serializers.Serializer):
@@ -109,6 +128,8 @@ class SkipSerializer(serializers.Serializer):
 
 
 class JudgementSerializer(serializers.ModelSerializer):
+    """For admins."""
+
     annotator = serializers.CharField(source="annotator.username", read_only=True)
     counts = serializers.SerializerMethodField(help_text="False: kept beside the comparison's judgements as an extra.")
 
@@ -145,17 +166,29 @@ class FeedbackSerializer(serializers.Serializer):
     explanation = serializers.CharField()
 
 
-class SubmittedSerializer(JudgementSerializer):
+class OwnJudgementSerializer(JudgementSerializer):
+    """A judgement as its annotator may see it: in letters, without ids of comparisons and responses."""
+
+    class Meta(JudgementSerializer.Meta):
+        fields = [name for name in JudgementSerializer.Meta.fields if name not in ("comparison", "display_order")]
+        read_only_fields = fields
+
+    def to_representation(self, judgement: Judgement) -> dict[str, object]:
+        return to_letters(judgement, super().to_representation(judgement))
+
+
+class SubmittedSerializer(OwnJudgementSerializer):
     """What one gets back for a submission."""
 
     feedback = serializers.SerializerMethodField(
         help_text="How it compares with the known answer, if there is one and the project tells."
     )
 
-    class Meta(JudgementSerializer.Meta):
-        fields = [*JudgementSerializer.Meta.fields, "feedback"]
+    class Meta(OwnJudgementSerializer.Meta):
+        fields = [*OwnJudgementSerializer.Meta.fields, "feedback"]
         read_only_fields = fields
 
     @extend_schema_field(FeedbackSerializer(allow_null=True))
     def get_feedback(self, judgement: Judgement) -> dict[str, object] | None:
-        return feedback_for(judgement)
+        known = feedback_for(judgement)
+        return None if known is None else to_letters(judgement, known)

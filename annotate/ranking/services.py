@@ -24,6 +24,7 @@ from annotate.ranking.places import (
     disagreement_keep,
     guidelines_shown,
     is_decided,
+    is_full,
     is_worn,
     lease_end,
     lease_regain,
@@ -52,27 +53,27 @@ UNSAID = Unsaid.UNSAID
 def draft_save(*, assignment: Assignment, draft: Mapping[str, Any]) -> Assignment:
     """Keep unfinished work, and the lease. Returns the assignment as it is now.
 
-    `draft` has the fields of an answer, may be incomplete, and may carry `seconds_active`, `step` and `revises` (the
-    id of the judgement it is to replace). A draft that arrives after the submission it led to is ignored.
+    `draft` has the fields of an answer, may be incomplete, and may carry `seconds_active`, `step`, `revises` (the id of
+    the judgement it is to replace) and `at` (when it was written, in ms since 1970). A draft that arrives after the
+    submission it led to is ignored.
     """
     answer = answer_read(assignment, draft, complete=False)
     content = answer.json() | {
         "seconds_active": _seconds(assignment, draft.get("seconds_active")),
         "step": str(draft.get("step") or "")[:40],
+        "at": _moment(draft.get("at")),
     }
     project = assignment.comparison.project
     written = {"draft": content, "updated_at": timezone.now()}
-    worn = is_worn(assignment, project)
-    if worn:
-        written["lease_expires_at"] = lease_end(project)
     if Assignment.objects.filter(pk=assignment.pk, state=State.ACTIVE).update(**written):
         for name, value in (written | {"state": State.ACTIVE}).items():
             setattr(assignment, name, value)
-        if worn:
+        if is_worn(assignment, project):
             leases_renew(annotator=assignment.annotator, project=project)
+            assignment.refresh_from_db(fields=["lease_expires_at"])
         return assignment
     with transaction.atomic():
-        comparison_lock(assignment.comparison_id)
+        comparison_lock(assignment.comparison_id, assignment.annotator_id)
         assignment.refresh_from_db()
         current = judgement_current(assignment)
         if current is None or draft.get("revises") == current.pk:
@@ -103,6 +104,7 @@ def judgement_submit(
     The same answer again returns the judgement that is there. A different one supersedes it, unless what it would
     change is settled: a reviewer decided, the known answer was shown, or the qualification is over. After the lease
     lapsed the answer is taken if a place is free, and otherwise kept beside the others (`outcome_of` says which).
+    Somebody who is not in the project any more can hand in what they held; it is kept beside the others.
 
     guidelines: number of the version that was on the page; without one, or if the project has none of that number,
     the version of this moment is recorded. revises: id of the judgement that the page showed, None if it showed none;
@@ -113,16 +115,21 @@ def judgement_submit(
     answer = answer_read(assignment, given | {"rationale": rationale, "edit": edit})
     with transaction.atomic():
         membership = _qualifying_lock(assignment)
-        comparison = comparison_lock(assignment.comparison_id)
+        comparison = comparison_lock(assignment.comparison_id, assignment.annotator_id)
+        comparison.project = assignment.comparison.project
         seats = seats_of(comparison)
-        mine = next(seat for seat in seats if seat.pk == assignment.pk)
+        mine = next((seat for seat in seats if seat.pk == assignment.pk), None)
+        if mine is None:
+            raise ValidationError(_("This comparison is not there any more."))
         mine.comparison, mine.annotator = assignment.comparison, assignment.annotator
         previous = judgement_latest(assignment)
         current = previous if previous is not None and previous.is_current else None
+        if current is not None and answer_of(current) == answer:
+            current.assignment = mine
+            return current
+        if comparison.works is None and mine.state not in (State.ACTIVE, State.RELEASED):
+            raise ValidationError(_("You are not in this project any more."))
         if current is not None:
-            if answer_of(current) == answer:
-                current.assignment = mine
-                return current
             if revises is not UNSAID and revises != current.pk:
                 shown = guidelines_shown(comparison, guidelines)
                 return _keep_stale(mine, answer, guidelines=shown, seconds=seconds_active, source=source)
@@ -143,7 +150,7 @@ def judgement_submit(
             source=source or mine.annotator.kind,
         )
         if mine.state != State.SUBMITTED:
-            mine.slot = mine.slot if mine.state == State.ACTIVE else None
+            mine.slot = mine.slot if mine.state == State.ACTIVE and comparison.works is not None else None
             mine.state = State.SUBMITTED
         mine.draft, mine.lease_expires_at = {}, None
         mine.save(update_fields=["slot", "state", "draft", "lease_expires_at", "updated_at"])
@@ -200,17 +207,20 @@ def judgement_undo(*, assignment: Assignment) -> Assignment:
         membership = _qualifying_lock(assignment)
         comparison = comparison_lock(assignment.comparison_id)
         assignment = Assignment.objects.select_related("comparison__project", "annotator").get(pk=assignment.pk)
+        comparison.project = assignment.comparison.project
         current = judgement_current(assignment)
         if assignment.state != State.SUBMITTED or current is None:
             raise ValidationError(_("There is no submission to take back."))
         _require_changeable(comparison, current, membership)
+        # What was closed by hand before it was full stays closed.
+        reopens = assignment.slot is not None and comparison.is_closed and is_full(comparison, seats_of(comparison))
         Judgement.objects.filter(pk=current.pk).update(is_current=False)
         assignment.draft = answer_of(current).json() | {"seconds_active": current.seconds_active}
         keeps_place = assignment.slot is not None or comparison.purpose != Purpose.WORK
         assignment.state = State.ACTIVE if keeps_place else State.RELEASED
         assignment.lease_expires_at = lease_end(assignment.comparison.project)
         assignment.save()
-        if assignment.slot is not None and comparison.is_closed:
+        if reopens:
             comparison.is_closed, comparison.disagreement = False, None
             comparison.save(update_fields=["is_closed", "disagreement"])
         elif comparison.is_closed:
@@ -297,6 +307,14 @@ def settled_why(comparison: Comparison, current: Judgement, membership: Membersh
     if membership is not None and membership.qualification != Membership.Qualification.OPEN:
         return _("Your qualification is over, so your answer can no longer be changed.")
     return ""
+
+
+def _moment(value: object) -> int:
+    """When a draft was written, in ms since 1970: the browser's word, but not in the future; now, if it says nothing."""
+    now = int(timezone.now().timestamp() * 1000)
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= now:
+        return now
+    return int(value)
 
 
 def _seconds(assignment: Assignment, value: object) -> float | None:

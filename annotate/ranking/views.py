@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
@@ -18,27 +19,26 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from annotate.ranking import selectors
-from annotate.ranking.answer import Answer
+from annotate.ranking.answer import LARGEST_BODY, Answer
 from annotate.ranking.engine import assignment_ahead, assignment_next
 from annotate.ranking.feedback import Feedback, feedback_of
 from annotate.ranking.form import form_read, gaps_closed
 from annotate.ranking.letters import to_ids
 from annotate.ranking.models import Assignment
-from annotate.ranking.page import item_build, page_version
+from annotate.ranking.page import item_build, page_version, settled_of
 from annotate.ranking.sanitise import render_markdown
 from annotate.ranking.services import (
+    UNSAID,
     assignment_skip,
     assignment_start,
     draft_save,
+    judgement_current,
     judgement_submit,
     outcome_of,
 )
 from annotate.ranking.strings import page_strings
 from annotate.ranking.views_home import nothing_left
 from config.templatetags.plumbline import percent
-
-LARGEST_BODY = 256 * 1024
-
 
 # pages ----------------------------------------------------------------------------------------------------------------
 
@@ -82,15 +82,19 @@ def assignment(request: HttpRequest, pk: int) -> HttpResponse:
         if action == "skip":
             assignment_skip(assignment=mine, reason=request.POST.get("reason", ""), note=request.POST.get("note", ""))
         elif action == "save":
-            draft_save(assignment=mine, draft=to_ids(mine, given))
-            messages.success(request, _("Saved."))
+            revises = _shown(request)["revises"]
+            saved = draft_save(assignment=mine, draft=to_ids(mine, given) | {"revises": revises})
+            if why := _not_kept(saved, revises):
+                messages.error(request, why)
+            else:
+                messages.success(request, _("Saved."))
             return redirect("annotate:assignment", mine.pk)
         elif action.startswith("edit-"):
             return _ranking_page(request, mine, given=_edit_begun(mine, given, action.removeprefix("edit-")))
         else:
-            judgement = judgement_submit(assignment=mine, **to_ids(mine, gaps_closed(given)))
-            if outcome_of(judgement) == "extra":
-                messages.info(request, outcome_text("extra"))
+            judgement = judgement_submit(assignment=mine, **to_ids(mine, gaps_closed(given)), **_shown(request))
+            if (outcome := outcome_of(judgement)) in ("extra", "stale"):
+                messages.info(request, outcome_text(outcome))
             if feedback := feedback_of(judgement, mine.comparison):
                 messages.info(request, feedback_text(feedback))
     except ValidationError as error:
@@ -107,8 +111,26 @@ def _ranking_page(
         "strings": json.dumps(page_strings()),
         "user_key": request.user.pk,
         "version": page_version(),
+        "now": str(int(time.time() * 1000)),
     }
     return render(request, "annotate/ranking/rank.html", context, status=400 if errors else 200)
+
+
+def _shown(request: HttpRequest) -> dict[str, Any]:
+    """What the form says was on the page: the judgement that it may replace, and the version of the guidelines."""
+    values = {name: request.POST.get(name) for name in ("revises", "guidelines")}
+    numbers = {name: int(value[:18]) if value and value.isdecimal() else None for name, value in values.items()}
+    return numbers | ({"revises": UNSAID} if values["revises"] is None else {})
+
+
+def _not_kept(saved: Assignment, revises: object) -> str:
+    """Why a draft that was sent is not kept; nothing if it is. `revises`: the judgement it was to replace."""
+    current = judgement_current(saved)
+    if current is None:
+        return ""
+    if why := settled_of(saved.comparison, current):
+        return why
+    return "" if current.pk == revises else _("Not saved: a newer answer of yours is there, which is shown here.")
 
 
 def _edit_begun(mine: Assignment, given: dict[str, Any], letter: str) -> dict[str, Any]:
@@ -150,14 +172,15 @@ def json_endpoint(view: Callable[..., HttpResponse]) -> Callable[..., HttpRespon
 @json_endpoint
 def draft(request: HttpRequest, mine: Assignment, data: dict[str, Any]) -> HttpResponse:
     saved = draft_save(assignment=mine, draft=to_ids(mine, data))
-    return JsonResponse({"state": saved.state})
+    return JsonResponse({"state": saved.state, "kept": not _not_kept(saved, data.get("revises"))})
 
 
 @json_endpoint
 def submit(request: HttpRequest, mine: Assignment, data: dict[str, Any]) -> HttpResponse:
     given = to_ids(mine, data)
-    fields = (*Answer.__slots__, "seconds_active")
-    judgement = judgement_submit(assignment=mine, **{name: given.get(name) for name in fields})
+    fields = (*Answer.__slots__, "seconds_active", "guidelines")
+    values = {name: given.get(name) for name in fields}
+    judgement = judgement_submit(assignment=mine, **values, revises=given.get("revises", UNSAID))
     outcome = outcome_of(judgement)
     reply = {"judgement": judgement.pk, "outcome": outcome, "message": outcome_text(outcome)}
     if feedback := feedback_of(judgement, mine.comparison):
@@ -198,6 +221,7 @@ def outcome_text(outcome: str) -> str:
     return {
         "accepted": _("Submitted."),
         "revised": _("Submitted; it replaces your earlier answer."),
+        "stale": _("A newer answer of yours is there and counts; this one is only kept on record."),
         "extra": _(
             "Your lease had run out and others have judged this one, so your answer is kept as an extra judgement."
         ),

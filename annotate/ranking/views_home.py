@@ -17,6 +17,7 @@ from annotate.quality.selectors import annotator_quality
 from annotate.ranking import selectors
 from annotate.ranking.models import Judgement
 from annotate.ranking.own import Pace, guidelines_last_used, history_revisable, paces, qualification_of
+from annotate.ranking.presets import in_language
 from annotate.ranking.sanitise import render_markdown
 
 
@@ -63,7 +64,8 @@ def history(request: HttpRequest) -> HttpResponse:
 def _line(judgement: Judgement) -> dict[str, Any]:
     names = selectors.letters(judgement.display_order)
     project = judgement.comparison.project
-    labels = {asked.key: asked.label for asked in (*project.dimensions.all(), *project.attributes.all())}
+    labels = {asked.key: asked.label for asked in project.attributes.all()}
+    labels |= {asked.key: in_language(asked.label) for asked in project.dimensions.all()}
     standings = [(labels.get(key, key), selectors.standing(row, names)) for key, row in judgement.rankings.items()]
     ratings = [
         (labels.get(key, key), sorted((names.get(response, "?"), points) for response, points in row.items()))

@@ -27,7 +27,7 @@ BY_COMPARISON = OpenApiParameter("comparison", OpenApiTypes.INT, description="on
 
 @extend_schema(parameters=[BY_PROJECT, BY_COMPARISON])
 class AdjudicationViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet):
-    """What reviewers decided where annotators disagree. A new decision supersedes the one that is there."""
+    """What reviewers decided where annotators disagree. A new decision supersedes the one that it `revises`."""
 
     queryset = Adjudication.objects.select_related("reviewer").order_by("-pk")
     serializer_class = AdjudicationSerializer

@@ -198,12 +198,12 @@ def _flag(flag: Mapping[str, Any], names: Mapping[str, str], labels: Mapping[str
 
 def _matrix(dimension: Dimension, judgements: Mapping[int, Judgement], names: Mapping[str, str]) -> Matrix:
     given = [judgement.rankings.get(dimension.key, {}) for judgement in judgements.values()]
-    conflict = conflict_of(given, list(names))
+    all_bad = [dimension.key in judgement.all_bad for judgement in judgements.values()]
+    conflict = conflict_of(given, list(names), all_bad)
     rows = [
         Row(letter, [ranks.get(pk) for ranks in given], [names[other] for other in conflict.against(pk)])
         for pk, letter in names.items()
     ]
-    all_bad = [dimension.key in judgement.all_bad for judgement in judgements.values()]
     return Matrix(dimension, conflict, rows, all_bad, _suggestions(given, names))
 
 

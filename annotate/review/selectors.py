@@ -23,10 +23,11 @@ from django.shortcuts import get_object_or_404
 
 from accounts.models import User
 from annotate.projects.models import Membership, Project
-from annotate.ranking.models import Comparison, Judgement
+from annotate.ranking.models import Assignment, Comparison, Judgement
 from annotate.review.conflict import Conflict, conflict_of
 from annotate.review.models import Adjudication, Withdrawal
 
+Said = tuple[dict[str, dict[str, int]], list[str]]  # the rankings and all_bad of a judgement
 DECISION = Adjudication.objects.filter(comparison=OuterRef("pk"), is_current=True)
 
 
@@ -51,8 +52,15 @@ def project_for_review(user: User, slug: str) -> Project:
 
 
 def comparison_for_review(user: User, pk: int) -> Comparison:
-    """Gold is not for review: its answer is known."""
+    """What a reviewer may read: work that has its judgements or is decided, and is none of their own.
+
+    Gold is not for review, since its answer is known. Reviewers annotate too: so they must neither read what others
+    said before they have judged, nor learn here which of their own was gold. Until it is decided, theirs is as absent
+    as gold is. Admins see everything.
+    """
     rows = Comparison.objects.select_related("project", "prompt").filter(purpose=Comparison.Purpose.WORK)
+    if not user.is_staff:
+        rows = rows.filter(~_held_by(user)).filter(Exists(DECISION) | (Q(is_closed=True) & ~_judged_by(user)))
     comparison = get_object_or_404(rows, pk=pk)
     if not may_review(user, comparison.project):
         raise Http404
@@ -81,7 +89,7 @@ def waiting() -> QuerySet[Comparison]:
 def review_queue(project: Project, user: User) -> QuerySet[Comparison]:
     """What this user can decide in a project, the most contested first. Reviewers do not decide on their own work."""
     rows = waiting().filter(project=project).order_by("-disagreement", "id")
-    return rows if user.is_staff else rows.filter(~_judged_by(user))
+    return rows if user.is_staff else rows.filter(~_judged_by(user), ~_held_by(user))
 
 
 def decided(project: Project) -> QuerySet[Comparison]:
@@ -96,6 +104,12 @@ def decided(project: Project) -> QuerySet[Comparison]:
 
 def _judged_by(user: User) -> Exists:
     return Exists(Judgement.objects.filter(comparison=OuterRef("pk"), annotator=user))
+
+
+def _held_by(user: User) -> Exists:
+    """Whether the user may still judge it: it is on their desk, or was there when their lease lapsed."""
+    seen = Q(state=Assignment.State.ACTIVE) | Q(state=Assignment.State.RELEASED, started_at__isnull=False)
+    return Exists(Assignment.objects.filter(seen, comparison=OuterRef("pk"), annotator=user))
 
 
 def narrowed(rows: QuerySet[Comparison], *, round: int | None = None, text: str = "") -> QuerySet[Comparison]:
@@ -119,10 +133,10 @@ class Line:
 def queue_lines(project: Project, comparisons: Iterable[Comparison]) -> list[Line]:
     """What a list shows of comparisons, in two queries however many there are."""
     comparisons = list(comparisons)
-    given: dict[int, list[dict[str, dict[str, int]]]] = {comparison.pk: [] for comparison in comparisons}
+    given: dict[int, list[Said]] = {comparison.pk: [] for comparison in comparisons}
     judgements = Judgement.objects.filter(comparison__in=list(given), is_current=True).order_by("pk")
-    for pk, rankings in judgements.values_list("comparison", "rankings"):
-        given[pk].append(rankings)
+    for pk, rankings, all_bad in judgements.values_list("comparison", "rankings", "all_bad"):
+        given[pk].append((rankings, all_bad))
     dimensions = [(dimension.key, dimension.label) for dimension in project.dimensions.all()]
     return [
         Line(comparison, len(given[comparison.pk]), _conflicts(given[comparison.pk], dimensions))
@@ -130,17 +144,18 @@ def queue_lines(project: Project, comparisons: Iterable[Comparison]) -> list[Lin
     ]
 
 
-def _conflicts(given: list[dict[str, dict[str, int]]], dimensions: list[tuple[str, str]]) -> list[tuple[str, Conflict]]:
+def _conflicts(given: list[Said], dimensions: list[tuple[str, str]]) -> list[tuple[str, Conflict]]:
     found = []
     for key, label in dimensions:
-        rankings = [rankings.get(key, {}) for rankings in given]
-        found.append((label, conflict_of(rankings, sorted({pk for ranks in rankings for pk in ranks}))))
+        rankings = [rankings.get(key, {}) for rankings, _ in given]
+        responses = sorted({pk for ranks in rankings for pk in ranks})
+        found.append((label, conflict_of(rankings, responses, [key in all_bad for _, all_bad in given])))
     return found
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """waiting: for this user. own: waiting too, but the user judged them, so another reviewer has to."""
+    """waiting: for this user. own: waiting too, but the user judged or holds them, so another reviewer has to."""
 
     waiting: int
     decided: int
@@ -153,7 +168,7 @@ class Progress:
 
 def review_progress(project: Project, user: User) -> Progress:
     left = waiting().filter(project=project)
-    own = 0 if user.is_staff else left.filter(_judged_by(user)).count()
+    own = 0 if user.is_staff else left.filter(_judged_by(user) | _held_by(user)).count()
     done = Adjudication.objects.filter(comparison__project=project, is_current=True).count()
     return Progress(left.count() - own, done, own)
 
@@ -168,7 +183,7 @@ def review_counts(user: User) -> list[ReviewCount]:
     """The projects that this user reviews, and how much waits there for them; one query. Empty for annotators."""
     left = (
         waiting()
-        .filter(~_judged_by(user), project=OuterRef("pk"))
+        .filter(~_judged_by(user), ~_held_by(user), project=OuterRef("pk"))
         .order_by()
         .values("project")
         .annotate(count=Count("pk"))
@@ -192,12 +207,3 @@ def withdrawals(project: Project) -> QuerySet[Withdrawal]:
 def withdrawn(user: User, project: Project) -> bool:
     """Whether work of this person in this project is withdrawn now."""
     return Withdrawal.objects.filter(project=project, annotator=user, restored_at=None).exists()
-
-
-# Judgements that fill a place: those of the comparison's own annotators, and imported ones. Extra ones do not.
-FILLS = Q(is_current=True) & (Q(assignment=None) | Q(assignment__slot__isnull=False))
-FILLED = Count(
-    "judgements",
-    filter=Q(judgements__is_current=True)
-    & (Q(judgements__assignment=None) | Q(judgements__assignment__slot__isnull=False)),
-)

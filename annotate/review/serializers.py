@@ -53,6 +53,12 @@ class DecisionSerializer(serializers.Serializer):
     )
     all_bad = serializers.ListField(child=serializers.CharField(), default=list)
     rationale = serializers.CharField(default="", allow_blank=True)
+    revises = serializers.IntegerField(
+        default=None,
+        allow_null=True,
+        min_value=1,
+        help_text="Id of the decision that this one replaces. Without it, a comparison that is decided stays as it is.",
+    )
 
 
 class WithdrawalSerializer(serializers.ModelSerializer):

@@ -29,9 +29,19 @@ class StaleModel:
 
 
 def versions_with(project: Project, annotator_id: int) -> QuerySet[DatasetVersion]:
-    """Versions that contain, or may contain, this person's judgements: early ones did not write down whose they are."""
+    """Versions that contain, or may contain, this person's judgements: early ones did not write down whose they are.
+
+    Versions weighted by reliability are among them all the same: how reliable anybody is was estimated from everybody's
+    judgements together.
+    """
     unknown = Q(annotators=[]) & ~Q(counts__has_key="annotators")
-    return DatasetVersion.objects.filter(Q(annotators__contains=[annotator_id]) | unknown, project=project)
+    weighted = Q(run__config__weights="reliability")
+    return DatasetVersion.objects.filter(Q(annotators__contains=[annotator_id]) | unknown | weighted, project=project)
+
+
+def is_weighted(version: DatasetVersion) -> bool:
+    """Whether everybody's judgements had a say in this version, by the weights of those that are in it."""
+    return version.run.config.get("weights") == "reliability"
 
 
 def stale_versions() -> dict[int, str]:

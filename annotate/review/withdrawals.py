@@ -23,12 +23,11 @@ from accounts.models import User
 from annotate.datasets.models import DatasetVersion
 from annotate.gold.services import membership_lock
 from annotate.projects.models import Project
-from annotate.quality.agreement import contested_share
-from annotate.ranking.engine import settle
 from annotate.ranking.models import Assignment, Comparison, Judgement
+from annotate.ranking.places import FILLED, FILLS, disagreements_of, imported_of, settle
 from annotate.review.models import Withdrawal
-from annotate.review.selectors import DECISION, FILLED, FILLS
-from annotate.review.staleness import StaleModel, stale_models, stale_versions, versions_with
+from annotate.review.selectors import DECISION
+from annotate.review.staleness import StaleModel, is_weighted, stale_models, stale_versions, versions_with
 
 CHUNK = 2000  # comparisons
 State = Assignment.State
@@ -43,7 +42,8 @@ def work_withdraw(*, project: Project, annotator: User, by: User | None, reason:
 
     The judgements stay on record. Their places are free again, so comparisons reopen for others, except those that a
     reviewer has decided, which need nobody any more. Dataset versions that contain the work become stale. Work that is
-    submitted later counts. Gold and qualification stay: they say how good the work was.
+    submitted later counts. Hidden gold goes with it, or it would be all that is left of the annotator's work and so be
+    told from it; its scores, and the qualification, still say how good the work was.
     Raises ValidationError if there is no reason or nothing to withdraw.
     """
     reason = reason.strip().replace("\x00", "")
@@ -56,6 +56,8 @@ def work_withdraw(*, project: Project, annotator: User, by: User | None, reason:
     count = reopened = 0
     for ids in _locked(_judged(project, annotator)):
         count, reopened = _sum((count, reopened), _withdraw(withdrawal, ids))
+    for ids in _locked(_judged(project, annotator, Comparison.Purpose.GOLD)):
+        _theirs(annotator, ids).update(is_current=False, withdrawal=withdrawal)
     if not count:
         raise ValidationError(f"{annotator} has no judgements that count in {project}: nothing to withdraw.")
     withdrawal.count = count
@@ -65,9 +67,13 @@ def work_withdraw(*, project: Project, annotator: User, by: User | None, reason:
     return withdrawal
 
 
-def _judged(project: Project, annotator: User) -> QuerySet[Comparison]:
+def _judged(project: Project, annotator: User, purpose: str = Comparison.Purpose.WORK) -> QuerySet[Comparison]:
     judged = Judgement.objects.filter(comparison=OuterRef("pk"), annotator=annotator, is_current=True)
-    return Comparison.objects.filter(Exists(judged), project=project, purpose=Comparison.Purpose.WORK)
+    return Comparison.objects.filter(Exists(judged), project=project, purpose=purpose)
+
+
+def _theirs(annotator: User, ids: list[int]) -> QuerySet[Judgement]:
+    return Judgement.objects.filter(comparison__in=ids, annotator=annotator, is_current=True)
 
 
 def _locked(rows: QuerySet[Comparison]) -> Iterator[list[int]]:
@@ -84,7 +90,7 @@ def _locked(rows: QuerySet[Comparison]) -> Iterator[list[int]]:
 
 def _withdraw(withdrawal: Withdrawal, ids: list[int]) -> tuple[int, int]:
     """(judgements withdrawn, comparisons reopened) of locked comparisons."""
-    theirs = Judgement.objects.filter(comparison__in=ids, annotator=withdrawal.annotator, is_current=True)
+    theirs = _theirs(withdrawal.annotator, ids)
     seated = list(theirs.filter(FILLS).values_list("comparison", flat=True))
     reopen = list(_full(Comparison.objects.filter(pk__in=seated)).values_list("pk", flat=True))
     count = theirs.update(is_current=False, withdrawal=withdrawal)
@@ -114,24 +120,16 @@ def _has_extra(annotator: User) -> Exists:
 
 def _disagreement_keep(ids: list[int]) -> None:
     """Measure how contested comparisons are, after their judgements changed."""
-    given: dict[int, list[dict[str, dict[str, int]]]] = {}
-    judgements = Judgement.objects.filter(comparison__in=ids, comparison__is_closed=True, is_current=True)
-    for pk, rankings in judgements.order_by("pk").values_list("comparison", "rankings"):
-        given.setdefault(pk, []).append(rankings)
+    rows = Comparison.objects.filter(pk__in=ids).values_list("pk", "is_closed", "disagreement")
+    known = {pk: (closed, share) for pk, closed, share in rows}
+    measured = disagreements_of(pk for pk, (closed, _) in known.items() if closed)
     changed: dict[float | None, list[int]] = {}
-    for pk, known in Comparison.objects.filter(pk__in=ids).values_list("pk", "disagreement"):
-        share = _share(given.get(pk, []))
-        if known != share:
+    for pk, (_, before) in known.items():
+        share = measured.get(pk)
+        if before != share:
             changed.setdefault(share, []).append(pk)
     for share, pks in changed.items():  # shares of few pairs, so there are few different ones
         Comparison.objects.filter(pk__in=pks).update(disagreement=share)
-
-
-def _share(given: list[dict[str, dict[str, int]]]) -> float | None:
-    if len(given) < 2:
-        return None
-    dimensions = {key for rankings in given for key in rankings}
-    return contested_share({key: [rankings.get(key, {}) for rankings in given] for key in dimensions})
 
 
 # putting back ---------------------------------------------------------------------------------------------------------
@@ -141,8 +139,8 @@ def _share(given: list[dict[str, dict[str, int]]]) -> float | None:
 def work_restore(*, withdrawal: Withdrawal, by: User | None) -> Withdrawal:
     """Let withdrawn judgements count again.
 
-    Where others have taken the place meanwhile, the judgement is kept as an extra one; where the person has judged
-    anew, the new judgement stands. Dataset versions that were stale for this alone are good again.
+    Where others have taken the place meanwhile, the judgement is kept as an extra one. Nobody can have judged anew what
+    was withdrawn from them. Dataset versions that were stale for this alone are good again.
     """
     membership_lock(project=withdrawal.project_id, user=withdrawal.annotator_id)
     withdrawal = (
@@ -154,26 +152,32 @@ def work_restore(*, withdrawal: Withdrawal, by: User | None) -> Withdrawal:
     withdrawal.save(update_fields=["restored_at"])
     count = 0
     rows = Comparison.objects.filter(Exists(Judgement.objects.filter(comparison=OuterRef("pk"), withdrawal=withdrawal)))
-    for ids in _locked(rows):
+    for ids in _locked(rows.filter(purpose=Comparison.Purpose.WORK)):
         count += _restore(withdrawal, ids)
+    for ids in _locked(rows.exclude(purpose=Comparison.Purpose.WORK)):
+        _back(withdrawal, ids)
     fresh = _versions_refresh(withdrawal)
     _note(withdrawal, by, "work.restored", judgements=count, of=withdrawal.count, fresh_versions=fresh)
     return withdrawal
 
 
-def _restore(withdrawal: Withdrawal, ids: list[int]) -> int:
-    anew = Judgement.objects.filter(comparison=OuterRef("comparison"), annotator=OuterRef("annotator"), is_current=True)
-    back = Judgement.objects.filter(~Exists(anew), comparison__in=ids, withdrawal=withdrawal)
+def _back(withdrawal: Withdrawal, ids: list[int]) -> list[int]:
+    """Let the judgements of locked comparisons count again; returns the comparisons."""
+    back = Judgement.objects.filter(comparison__in=ids, withdrawal=withdrawal)
     restored = dict(back.values_list("pk", "comparison"))
     Judgement.objects.filter(pk__in=list(restored)).update(is_current=True, withdrawal=None)
-    comparisons = list(restored.values())
+    return list(restored.values())
+
+
+def _restore(withdrawal: Withdrawal, ids: list[int]) -> int:
+    comparisons = _back(withdrawal, ids)
     _seat(withdrawal.annotator, comparisons)
     full = Comparison.objects.filter(pk__in=comparisons, is_closed=False).alias(filled=FILLED)
     Comparison.objects.filter(pk__in=list(full.filter(filled__gte=F("overlap")).values_list("pk", flat=True))).update(
         is_closed=True
     )
     _disagreement_keep(comparisons)
-    return len(restored)
+    return len(comparisons)
 
 
 def _seat(annotator: User, ids: list[int]) -> None:
@@ -186,9 +190,11 @@ def _seat(annotator: User, ids: list[int]) -> None:
     for pk, slot in held.values_list("comparison", "slot"):
         taken.setdefault(pk, set()).add(slot)
     free: dict[int, list[int]] = {}
+    imported = imported_of(ids)
     mine = seats.filter(annotator=annotator, state=State.SUBMITTED, slot=None)
     for pk, comparison, overlap in mine.values_list("pk", "comparison", "comparison__overlap"):
-        slot = next((slot for slot in range(overlap) if slot not in taken.get(comparison, ())), None)
+        places = range(overlap - imported.get(comparison, 0))
+        slot = next((slot for slot in places if slot not in taken.get(comparison, ())), None)
         if slot is not None:
             free.setdefault(slot, []).append(pk)
     for slot, pks in free.items():
@@ -222,7 +228,7 @@ def _versions_refresh(withdrawal: Withdrawal) -> int:
 def _withdrawn_after(version: DatasetVersion) -> Withdrawal | None:
     """A withdrawal that still holds, of work that is in this version."""
     rows = Withdrawal.objects.filter(project=version.project_id, restored_at=None).select_related("annotator")
-    if version.annotators:
+    if version.annotators and not is_weighted(version):
         rows = rows.filter(annotator__in=version.annotators)
     return rows.filter(created_at__gt=version.run.started_at or version.run.created_at).order_by("pk").first()
 

@@ -19,6 +19,7 @@ let desk = null;
 let ahead = null; // a promise of {id, url, html, version}, or of null when nothing is left
 let state = [];
 let waiting = false; // sent off, and nothing to show instead yet
+const notes = new Map(); // id of an item that is not on the desk: {url, sentence}, what became of its answer
 
 const pair = new Pair(document.querySelector("#pair"), { text });
 const guidelines = new Guidelines(document.querySelector("#guidelines"), { text });
@@ -26,18 +27,42 @@ const feedback = new Feedback(document.querySelector("#feedback"), { root, annou
 
 const store = new Store({
   user: root.dataset.user,
+  now: Number(root.dataset.now),
   onState: showState,
   onDelivered(entry, data) {
+    notes.delete(entry.id);
     if (["extra", "revised"].includes(data.outcome)) desk.hint(data.message);
     feedback.take(data.feedback, desk.item);
-    if (entry.id === desk.item.id && !waiting) location.assign(desk.item.nextUrl);
+    if (data.outcome === "stale") note(entry, data.message);
+    else if (entry.id === desk.item.id && !waiting) location.assign(desk.item.nextUrl);
+    showNotes();
   },
   onRefused(entry, message) {
-    if (entry.id === desk.item.id) waiting = false;
-    desk.hint(text("refused", { message }), true);
     showState("refused", { message });
+    if (entry.id !== desk.item.id) return note(entry, text("refusedEarlier", { message }));
+    waiting = false;
+    return desk.hint(text("refused", { message }), true);
   },
 });
+
+// What happened to an answer that counts for nothing stays in sight, with the way back to it, until that is taken.
+function note({ id, url }, sentence) {
+  if (id === desk.item.id) waiting = false;
+  notes.set(id, { url: url.replace(/[^/]+$/, ""), sentence });
+  showNotes();
+  announce(sentence);
+}
+
+function showNotes() {
+  const place = root.querySelector("[data-refused]");
+  place.hidden = notes.size === 0;
+  place.replaceChildren(...[...notes.values()].map(({ url, sentence }) => {
+    const [line, link] = [document.createElement("p"), document.createElement("a")];
+    Object.assign(link, { href: url, textContent: text("reopen") });
+    line.append(sentence, " ", link);
+    return line;
+  }));
+}
 
 function showState(kind, details = {}) {
   const { message = "", waiting: count = 0 } = details;
@@ -55,6 +80,8 @@ function open(form) {
   waiting = false;
   ahead = fetchAhead(desk.item);
   feedback.show(desk.item);
+  notes.delete(desk.item.id);
+  showNotes();
 }
 
 async function fetchAhead(item) {
@@ -67,11 +94,11 @@ async function fetchAhead(item) {
 
 function submit({ item, answer }) {
   pair.close();
-  return leave({ id: item.id, url: item.submitUrl, body: answer.json({ final: true }), at: Date.now() });
+  return leave({ id: item.id, url: item.submitUrl, body: answer.json({ final: true }) });
 }
 
 function skip({ item }, body) {
-  return leave({ id: item.id, url: item.skipUrl, body, at: Date.now() });
+  return leave({ id: item.id, url: item.skipUrl, body });
 }
 
 // Send it off and show the next item at once; without one, wait until the server has it and let it say what comes.

@@ -164,3 +164,24 @@ def test_imports_and_runs_are_written(as_admin, admin):
     assert set(AuditEntry.objects.filter(action__startswith="run.").values_list("scope", flat=True)) == {
         f"project:{project.pk}"
     }
+
+
+def test_what_is_done_to_accounts_in_djangos_admin_is_on_record_without_passwords(as_admin, admin, outsider):
+    path = reverse("admin:accounts_user_change", args=[outsider.pk])
+    form = as_admin.get(path).context["adminform"].form
+    given = {name: form.get_initial_for_field(field, name) for name, field in form.fields.items() if name != "password"}
+    joined = given.pop("date_joined")
+    sent = {name: value for name, value in given.items() if value not in (None, "", False, [])}
+    sent |= {"date_joined_0": joined.date().isoformat(), "date_joined_1": f"{joined:%H:%M:%S}", "is_staff": "on"}
+    assert as_admin.post(path, sent).status_code == 302
+    entry = AuditEntry.objects.get(action="user.changed")
+    assert (entry.actor, entry.subject, entry.details["is_admin"]) == (admin, "otto", True)
+    password = reverse("admin:auth_user_password_change", args=[outsider.pk])
+    secret = "quite-another-7"
+    data = {"password1": secret, "password2": secret, "usable_password": "true"}
+    assert as_admin.post(password, data).status_code == 302
+    assert AuditEntry.objects.filter(action="user.changed").count() == 2
+    assert not any(secret in str(entry.details) for entry in AuditEntry.objects.all())
+    delete = reverse("admin:accounts_user_delete", args=[outsider.pk])
+    assert as_admin.post(delete, {"post": "yes"}).status_code == 302
+    assert AuditEntry.objects.get(action="user.deleted").subject == "otto"

@@ -17,6 +17,7 @@ from annotate.projects.services_comparisons import comparisons_change
 from annotate.ranking.engine import assignment_next
 from annotate.ranking.models import Assignment, Comparison, Judgement
 from annotate.ranking.services import judgement_submit
+from annotate.review.services import adjudicate
 from tests.annotate.ranking.desk import in_shown_order, make_project
 from tests.annotate.ranking.desk import make_comparison as desk_comparison
 from tests.annotate.ranking.test_concurrency import assert_slots_are_right, hammer, people
@@ -258,6 +259,61 @@ def test_what_was_closed_by_hand_stays_closed_until_it_is_opened_by_hand(project
     assert comparison.is_closed and assignment_next(annotator=annotator, project=project) is None
     assert change(project, "reopen").opened == 1
     assert assignment_next(annotator=annotator, project=project).comparison == comparison
+
+
+def test_what_came_while_one_was_closed_takes_a_place_once_it_is_opened(project, make_comparison, annotator):
+    comparison = make_comparison(project, "Why?", ["a", "b"], overlap=1)
+    lease = assignment_next(annotator=annotator, project=project)
+    change(project, "close")
+    submit(lease, 1, 2)
+    lease.refresh_from_db()
+    assert lease.slot is None
+    changed = change(project, "reopen")
+    lease.refresh_from_db()
+    comparison.refresh_from_db()
+    assert (lease.slot, comparison.is_closed, changed.opened) == (0, True, 0)
+
+
+def test_what_a_reviewer_decided_is_opened_by_nothing(project, make_comparison, annotator, admin):
+    comparison = make_comparison(project, "Why?", ["a", "b"], overlap=1)
+    judgement = submit(assignment_next(annotator=annotator, project=project), 1, 2)
+    adjudicate(comparison=comparison, reviewer=admin, rankings=judgement.rankings)
+    assert change(project, "overlap", 3).opened == 0
+    assert change(project, "reopen").opened == 0
+    comparison.refresh_from_db()
+    assert (comparison.overlap, comparison.is_closed) == (3, True)
+
+
+def test_leases_beside_an_imported_judgement_find_a_place_within_what_it_leaves(
+    project, make_comparison, judge, annotator, admin
+):
+    comparison = make_comparison(project, "Why?", ["a", "b"], overlap=3)
+    judge(comparison, User.objects.create_user("author", kind="import"), source="import", helpfulness=[1, 2])
+    people = [annotator, User.objects.create_user("second")]
+    membership_add(project=project, user=people[1], by=admin)
+    leases = [assignment_next(annotator=user, project=project) for user in people]
+    assert [lease.slot for lease in leases] == [0, 1]
+    submit(leases[1], 1, 2)
+    change(project, "overlap", 2)
+    comparison.refresh_from_db()
+    leases[0].refresh_from_db()
+    assert (comparison.is_closed, leases[0].state) == (True, State.RELEASED)
+    submit(leases[0], 1, 2)
+    leases[0].refresh_from_db()
+    assert leases[0].slot is None
+
+
+def test_all_bad_against_a_ranking_is_a_disagreement_however_a_comparison_is_closed(
+    project, make_comparison, judge, annotator, other_annotator
+):
+    comparison = make_comparison(project, "Why?", ["a", "b"], overlap=3)
+    judge(comparison, annotator, helpfulness=[1, 2])
+    bad = judge(comparison, other_annotator)
+    bad.all_bad = ["helpfulness"]
+    bad.save()
+    change(project, "close")
+    comparison.refresh_from_db()
+    assert comparison.disagreement == 1.0
 
 
 def test_what_is_full_is_not_opened_and_gold_is_left_alone(project, make_comparison, annotator):

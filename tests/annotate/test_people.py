@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 from django.core.exceptions import ValidationError
 from django.db import connection
@@ -80,6 +82,43 @@ def test_imported_authors_cannot_be_added(admin, project):
     assert people_change(users=[author], project=project, action="add", by=admin) == 0
     with pytest.raises(ValidationError):
         people_change(users=[author], project=project, action="delete", by=admin)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_many_people_are_changed_by_many_at_once_without_a_deadlock(admin, project):
+    """Whatever order they were checked in, rows are locked in the order of their ids."""
+    people = [User.objects.create_user(f"person-{number}") for number in range(12)]
+    errors, gate = [], threading.Barrier(3)
+
+    def work(action: str, turn: int) -> None:
+        try:
+            gate.wait()
+            for _ in range(4):
+                people_change(users=people[::turn], project=project, action=action, by=admin)
+        except Exception as error:
+            errors.append(error)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=work, args=each) for each in (("add", 1), ("add", -1), ("pause", -1))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors
+    assert project.memberships.filter(user__in=people).count() == 12
+
+
+def test_people_are_added_in_one_order_under_locks(admin, project, outsider, other_annotator):
+    people = sorted([other_annotator, outsider], key=lambda user: user.pk)
+    for user in people:
+        membership_add(project=project, user=user, by=admin)
+    Membership.objects.update(is_active=False)
+    with CaptureQueriesContext(connection) as queries:
+        people_change(users=people[::-1], project=project, action="add", by=admin)
+    touched = [q["sql"] for q in queries if 'FROM "annotate_membership"' in q["sql"]]
+    assert "ORDER BY" in touched[0] and all("FOR NO KEY UPDATE" in sql for sql in touched)
+    assert [name for verb, name in actions(project) if verb == "resumed"] == [str(user) for user in people]
 
 
 def test_one_persons_place_is_changed_on_one_page(as_admin, admin, project, annotator):

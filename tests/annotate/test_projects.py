@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import timedelta
 
 import pytest
 from django.core.exceptions import ValidationError
+from django.db import connection
 from django.utils import timezone
 
-from accounts.models import User
-from annotate.models import Invitation, Project
+from accounts.models import AuditEntry, User
+from annotate.models import Assignment, Comparison, Invitation, Project
 from annotate.projects.invitations import invitation_accept, invitation_create, invitation_find, invitation_revoke
 from annotate.projects.selectors import project_progress, projects_with_progress, prompts_page
 from annotate.projects.services import project_create, project_update, prompts_import
@@ -52,7 +54,7 @@ def test_an_impossible_project_is_a_field_error_and_is_not_there(admin, field, v
 
 def test_a_judged_dimension_cannot_be_taken_away(project, make_comparison, judge, annotator):
     judge(make_comparison(project, "Why?", ["a", "b"]), annotator, helpfulness=[1, 2])
-    with pytest.raises(ValidationError, match="has judgements already"):
+    with pytest.raises(ValidationError, match="has judgements"):
         project_update(project=project, dimensions=[{"key": "harmlessness"}])
     project_update(project=project, dimensions=[{"key": "helpfulness", "label": "Use"}, {"key": "wit"}])
     assert [(d.key, d.label) for d in project.dimensions.all()] == [("helpfulness", "Use"), ("wit", "Wit")]
@@ -71,6 +73,34 @@ def test_progress_counts_places_and_not_more_judgements_than_needed(
     assert (listed.needed, listed.done, listed.comparison_count, listed.member_count) == (4, 3, 2, 1)
 
 
+def test_what_was_closed_by_hand_is_not_done(project, make_comparison, judge, annotator, other_annotator, admin):
+    open_, untouched, short, full, late = (make_comparison(project, f"{n}?", ["a", "b"], overlap=2) for n in range(5))
+    gold = make_comparison(project, "Known?", ["a", "b"], purpose="gold", is_closed=True)
+    for comparison, people in (
+        (open_, [annotator]),
+        (short, [annotator]),
+        (full, [annotator, other_annotator, admin]),
+        (late, [annotator, other_annotator]),
+        (gold, [annotator]),
+    ):
+        for user in people:
+            judge(comparison, user, helpfulness=[1, 2])
+    # One of the two came when no place was left, and was kept beside the other.
+    seat = {"comparison": late, "state": "submitted"}
+    for slot, user in ((0, annotator), (None, other_annotator)):
+        assignment = Assignment.objects.create(annotator=user, slot=slot, **seat)
+        late.judgements.filter(annotator=user).update(assignment=assignment)
+    Comparison.objects.filter(pk__in=[untouched.pk, short.pk, full.pk, late.pk]).update(is_closed=True)
+    other = project_create(name="Other", user=admin)
+    progress = project_progress(project)
+    # open 1 of 2, untouched 0 of 0, short 1 of 1, full 2 of 2, late 1 of 1
+    assert (progress.done, progress.needed) == (5, 6)
+    assert (progress.comparisons, progress.closed, progress.judgements) == (5, 4, 7)
+    assert {p.name: (p.done, p.needed) for p in projects_with_progress()} == {"Kindness": (5, 6), "Other": (0, 0)}
+    assert [p.name for p in projects_with_progress(limit=1)] == ["Other"]
+    assert project_progress(other).share is None
+
+
 def test_pages_of_prompts_meet_without_gap_or_repetition(project):
     prompts_import(project=project, data=jsonl(*[{"prompt": f"Question {i}"} for i in range(7)]))
     first = prompts_page(project, size=3)
@@ -80,6 +110,48 @@ def test_pages_of_prompts_meet_without_gap_or_repetition(project):
     assert first.older is None and third.newer is None
     assert prompts_page(project, before=second.older, size=3).prompts == first.prompts
     assert prompts_page(project, before=third.older, size=3).prompts == second.prompts
+
+
+def test_two_admins_do_not_undo_each_others_changes(project, admin):
+    """Each has read the project before the other changed it."""
+    mine, theirs = Project.objects.get(pk=project.pk), Project.objects.get(pk=project.pk)
+    project_update(project=theirs, user=admin, is_paused=True, guidelines="First")
+    project_update(project=mine, user=admin, overlap=5)
+    now = Project.objects.get(pk=project.pk)
+    assert (now.is_paused, now.overlap, now.guidelines) == (True, 5, "First")
+    assert (mine.is_paused, mine.overlap) == (True, 5), "the one that was given is up to date"
+    assert AuditEntry.objects.filter(action="project.changed").first().details["changed"] == {"overlap": [2, 5]}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_admins_who_publish_guidelines_at_once_make_two_versions(project, admin):
+    errors = []
+
+    def publish(text: str) -> None:
+        try:
+            project_update(project=Project.objects.get(pk=project.pk), user=admin, guidelines=text)
+        except Exception as error:
+            errors.append(error)
+        finally:
+            connection.close()
+
+    for round in range(4):
+        texts = [f"Round {round}, version {n}" for n in range(3)]
+        threads = [threading.Thread(target=publish, args=[text]) for text in texts]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert not errors
+    assert sorted(project.guideline_versions.values_list("number", flat=True)) == list(range(1, 13))
+
+
+def test_a_dimension_does_not_take_the_key_of_an_attribute(project):
+    project_update(project=project, attributes=[{"key": "wit"}])
+    with pytest.raises(ValidationError) as refused:
+        project_update(project=project, dimensions=[{"key": "helpfulness"}, {"key": "wit"}])
+    assert "dimensions" in refused.value.message_dict
+    assert not project.dimensions.filter(key="wit").exists()
 
 
 # invitations --------------------------------------------------------------------------------------------------------

@@ -10,7 +10,8 @@ from django.db import connection
 from django.urls import reverse
 
 from accounts.models import AuditEntry
-from annotate.models import Attribute, Dimension, Guidelines, Project
+from annotate.gold.services import gold_set
+from annotate.models import Attribute, Dimension, Guidelines, Judgement, Project
 from annotate.projects.diffs import text_diff
 from annotate.projects.questions import key_of, locks
 from annotate.projects.services import membership_add, project_create, project_update
@@ -176,6 +177,37 @@ def test_what_is_locked_can_be_renamed_moved_and_added_to(judged):
     )
     assert [d.label for d in judged.dimensions.all()] == ["Truth", "Harm", "Helpfulness"]
     assert [a.label for a in judged.attributes.all()] == ["Humour", "Tone"]
+
+
+def test_dimensions_of_gold_and_of_what_is_all_bad_stay(project, make_comparison, judge, annotator):
+    gold = make_comparison(project, "Known?", ["a", "b"])
+    one, two = (str(pk) for pk in gold.members.values_list("response_id", flat=True))
+    gold_set(comparison=gold, rankings={"helpfulness": {one: 1, two: 2}}, purpose="gold", user=None)
+    assert locks(project).dimensions == {"helpfulness"}
+    judgement = judge(make_comparison(project, "Bad?", ["c", "d"]), annotator)
+    judgement.all_bad = ["harmlessness"]
+    judgement.save()
+    assert locks(project).dimensions == {"helpfulness", "harmlessness"}
+    with pytest.raises(ValidationError, match="is in gold"):
+        project_update(project=project, dimensions=[{"key": "harmlessness"}])
+
+
+def test_a_flag_that_was_set_stays_and_may_be_called_something_else(judged):
+    flags = [{"key": "late", "label": "Late", "about": about} for about in ("prompt", "response")]
+    project_update(project=judged, flags=flags)
+    judgement = Judgement.objects.get()
+    judgement.flags = [{"flag": "late", "response": str(judgement.display_order[0])}]
+    judgement.save()
+    with pytest.raises(ValidationError, match="“late” was set on a response already"):
+        project_update(project=judged, flags=[])
+    renamed = [{"key": "late", "label": "Out of date", "about": "response"}]
+    assert project_update(project=judged, flags=renamed).flags == renamed, "nobody has set it on a prompt"
+
+
+def test_an_attribute_and_a_dimension_have_keys_of_their_own(project):
+    project_update(project=project, attributes=[{"key": "wit"}])
+    with pytest.raises(ValidationError, match="a dimension needs a key of its own"):
+        project_update(project=project, dimensions=[{"key": "wit"}, {"key": "helpfulness"}])
 
 
 def test_imported_rankings_bind_their_dimension_but_not_the_task(project, make_comparison, judge, annotator):

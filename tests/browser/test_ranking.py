@@ -11,7 +11,8 @@ from django.test import Client
 from playwright.sync_api import Browser, Page, expect
 
 from annotate.ranking.models import Assignment, Judgement
-from tests.annotate.ranking.desk import make_comparison, make_project
+from annotate.ranking.services import draft_save, judgement_submit
+from tests.annotate.ranking.desk import in_shown_order, make_comparison, make_project
 from tests.annotate.ranking.hostile import NOT_STORABLE, PAYLOADS
 from tests.browser.sitting import press, shown, sit, wait_for_judgements
 
@@ -284,10 +285,131 @@ def test_two_tabs_share_one_lease_and_count_once(page, context, live_server, sit
     press(page, "1", "2", "3", "4", "Enter", "x", "Enter")
     expect(page.get_by_role("heading", name="Nothing is left for you here")).to_be_visible()
     press(other, "2", "1", "3", "4", "Enter", "x", "Enter")  # a tab that had not heard of it
-    expect(other.get_by_role("heading", name="Nothing is left for you here")).to_be_visible()
+    expect(other.locator("[data-refused]")).to_contain_text("A newer answer of yours is there and counts")
     first, second = wait_for_judgements(page, 2)
-    assert second.supersedes == first and not first.is_current
+    assert first.is_current and not second.is_current
+    other.get_by_role("link", name="Open it again").click()
+    expect(other.locator("[data-lane='1'] .chip")).to_have_text(["A"])
+    press(other, "ArrowRight", "1", "Enter", "Enter")
+    expect(other.get_by_role("heading", name="Nothing is left for you here")).to_be_visible()
+    assert wait_for_judgements(page, 3)[2].supersedes == first
     assert Assignment.objects.count() == 1
+
+
+def test_what_was_refused_is_kept_and_leads_back(page, sit_down, project):
+    for question in ("First?", "Second?"):
+        make_comparison(project, question)
+    sit_down()
+    page.wait_for_load_state("networkidle")
+    project.ask_rationale = "required"
+    project.save()
+    press(page, "1", "2", "3", "4", "Enter", "x", "Enter")
+    expect(page.locator("[data-chat]")).to_contain_text("Second?")
+    note = page.locator("[data-refused]")
+    expect(note).to_contain_text("An answer of yours was not taken: Say why")
+    press(page, "1")  # what is done meanwhile takes neither the note away nor the draft
+    expect(page.locator("[data-saved]")).to_have_text("Saved")
+    assert not Judgement.objects.exists()
+    first = Assignment.objects.earliest("id")
+    assert first.draft["all_bad"] == ["harmlessness"] and len(first.draft["rankings"]["helpfulness"]) == 4
+    note.get_by_role("link").click()
+    expect(page.locator("[data-chat]")).to_contain_text("First?")
+    expect(page.locator("[data-lane='1'] .chip")).to_have_text(["A"])
+    press(page, "f")
+    page.get_by_label("Why this answer?").fill("A is right.")
+    page.get_by_role("button", name="Done").click()
+    press(page, "Enter", "Enter")
+    (judgement,) = wait_for_judgements(page, 1)
+    assert judgement.rationale == "A is right." and judgement.all_bad == ["harmlessness"]
+
+
+def test_what_was_refused_without_a_way_to_the_server_stays_in_the_browser(page, sit_down, project):
+    make_comparison(project)
+    sit_down()
+    project.ask_rationale = "required"
+    project.save()
+    press(page, "1", "2", "3", "4")
+    expect(page.locator("[data-saved]")).to_have_text("Saved")
+    Assignment.objects.update(draft={})
+    page.route("**/draft", lambda route: route.abort())
+    press(page, "Enter", "x", "Enter")
+    expect(page.locator("[data-hint]")).to_contain_text("Not saved: Say why")
+    page.reload()
+    expect(page.locator("[data-lane='1'] .chip")).to_have_text(["A"])
+
+
+FULL = """window.full = false;
+const setItem = Storage.prototype.setItem;
+Storage.prototype.setItem = function (...given) {
+  if (window.full) throw new DOMException("full", "QuotaExceededError");
+  setItem.apply(this, given);
+};"""
+
+
+def test_a_browser_whose_storage_is_full_sends_all_it_was_told(page, context, sit_down, project):
+    for question in ("First?", "Second?"):
+        make_comparison(project, question)
+    page.add_init_script(FULL)
+    sit_down()
+    page.wait_for_load_state("networkidle")
+    context.set_offline(True)
+    press(page, "1", "2", "3", "4", "Enter", "x", "Enter")
+    expect(page.locator("[data-chat]")).to_contain_text("Second?")
+    page.evaluate("window.full = true")
+    press(page, "4", "3", "2", "1", "Enter", "x", "Enter")
+    expect(page.locator("[data-saved]")).to_have_text("2 not sent yet: offline, kept in this browser")
+    context.set_offline(False)
+    assert len(wait_for_judgements(page, 2)) == 2
+    expect(page.get_by_role("heading", name="Nothing is left for you here")).to_be_visible()
+
+
+def test_an_answer_the_server_stumbles_over_does_not_hold_up_the_next(page, sit_down, project):
+    for question in ("First?", "Second?"):
+        make_comparison(project, question)
+    sit_down()
+    page.wait_for_load_state("networkidle")
+    stumbles = f"**/assignments/{Assignment.objects.earliest('id').pk}/submit"
+    page.route(stumbles, lambda route: route.fulfill(status=500, body="no"))
+    press(page, "1", "2", "3", "4", "Enter", "x", "Enter")
+    expect(page.locator("[data-chat]")).to_contain_text("Second?")
+    press(page, "4", "3", "2", "1", "Enter", "x", "Enter")
+    (judgement,) = wait_for_judgements(page, 1)
+    assert judgement.comparison.prompt.question == "Second?"
+    page.unroute(stumbles)
+    page.goto(page.url)  # what is left was kept in the browser, and is sent from the next page
+    assert wait_for_judgements(page, 2)[1].comparison.prompt.question == "First?"
+
+
+def test_a_draft_of_another_browser_that_is_newer_wins(page, context, sit_down, project):
+    make_comparison(project)
+    sit_down()
+    page.wait_for_load_state("networkidle")
+    context.set_offline(True)
+    press(page, "3", "1")
+    expect(page.locator("[data-saved]")).to_have_text("Not saved: offline, kept in this browser")
+    desk = Assignment.objects.get()
+    draft_save(assignment=desk, draft={"rankings": {"helpfulness": {str(desk.display_order[2]): 1}}})
+    page.route("**/draft", lambda route: route.abort())  # the way out of the page must not save it after all
+    context.set_offline(False)
+    page.reload()
+    expect(page.locator("[data-lane='1'] .chip")).to_have_text(["C"])
+
+
+def test_an_outbox_that_comes_late_does_not_replace_a_newer_answer(page, context, sit_down, project):
+    for question in ("First?", "Second?"):
+        make_comparison(project, question)
+    sit_down()
+    page.wait_for_load_state("networkidle")
+    context.set_offline(True)
+    press(page, "1", "2", "3", "4", "Enter", "x", "Enter")
+    expect(page.locator("[data-chat]")).to_contain_text("Second?")
+    newer = judgement_submit(
+        assignment=Assignment.objects.select_related("comparison__project", "annotator").earliest("id"),
+        rankings=in_shown_order(Assignment.objects.earliest("id"), 4, 3, 2, 1),
+    )
+    context.set_offline(False)
+    expect(page.locator("[data-refused]")).to_contain_text("A newer answer of yours is there and counts")
+    assert Judgement.objects.get(is_current=True) == newer and Judgement.objects.count() == 2
 
 
 def test_a_submission_that_is_sent_twice_is_one(page, sit_down, project):

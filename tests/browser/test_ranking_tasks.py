@@ -187,7 +187,7 @@ def test_points_are_given_with_the_mouse(page, seat, annotator):
     project = one_question(make_project(annotator, task="rating", k=2))
     make_comparison(project)
     seat(project)
-    for name in ("A: 4 points", "A: 4 points", "A: 2 points", "B: 5 points"):
+    for name in ("A, points: 4", "A, points: 4", "A, points: 2", "B, points: 5"):
         page.get_by_role("button", name=name).click()
     page.get_by_role("button", name="Submit").click()
     (judgement,) = wait_for_judgements(page, 1)
@@ -308,7 +308,7 @@ def test_two_are_rated_from_the_full_screen(page, seat, annotator):
     seat(project)
     press(page, "v", "4", "2", "ArrowRight", "ArrowRight")
     expect(page.locator("#pair").get_by_role("heading", level=2)).to_have_text("B and C")
-    page.locator("#pair").get_by_role("button", name="C: 5 points").click()
+    page.locator("#pair").get_by_role("button", name="C, points: 5").click()
     press(page, "3", "Escape", "Enter")
     (judgement,) = wait_for_judgements(page, 1)
     assert in_letters(judgement, judgement.ratings["helpfulness"]) == {"A": 4, "B": 3, "C": 5}
@@ -479,7 +479,7 @@ def test_a_finger_does_each_task_on_a_small_screen_in_the_dark(browser: Browser,
                 page.get_by_role("button", name=f"{letter}: rank {number}", exact=True).tap()
         elif task == "rating":
             for letter in "ABCD":
-                page.get_by_role("button", name=f"{letter}: 10 points", exact=True).tap()
+                page.get_by_role("button", name=f"{letter}, points: 10", exact=True).tap()
         elif task == "pairwise":
             page.locator("[data-verdict=B]:not([data-strength])").tap()
         else:

@@ -135,7 +135,8 @@ export class Answer {
       rationale: this.rationale,
       edit: this.edit,
       seconds_active: Math.round(this.seconds * 10) / 10,
-      ...(final ? {} : { step: this.step, revises: this.item.revises }),
+      revises: this.item.revises,
+      ...(final ? { guidelines: this.item.guidelines } : { step: this.step }),
     };
   }
 }

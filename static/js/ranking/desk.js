@@ -24,7 +24,7 @@ export class Desk {
     this.text = text;
     this.announce = announce;
     Object.assign(this, { onSubmit, onSkip, onUndo, onPair });
-    const kept = store.kept(this.item);
+    const kept = this.item.settled ? null : store.kept(this.item);
     this.answer = new Answer(this.item, kept ?? this.item.given);
     this.task = new TASKS[this.item.task](this);
     this.view = new View(form, this.item, text);

@@ -5,9 +5,10 @@ const SOON = 500; // ms after the last change until a draft is sent
 const PATIENCE = [2000, 4000, 8000, 15000, 30000]; // ms between retries
 
 export class NotSent extends Error {
-  constructor(kind, message = "") {
+  constructor(kind, { message = "", answered = true } = {}) {
     super(message || kind);
     this.kind = kind; // offline | unreachable | signedOut | refused
+    this.answered = answered; // the server is there
   }
 }
 
@@ -25,13 +26,13 @@ export async function post(url, body, options = {}) {
       ...options,
     });
   } catch {
-    throw new NotSent(navigator.onLine ? "unreachable" : "offline");
+    throw new NotSent(navigator.onLine ? "unreachable" : "offline", { answered: false });
   }
   if (response.status === 204) return null;
   if (response.status === 401 || response.status === 403) throw new NotSent("signedOut");
   if (response.status >= 500 || response.status === 429) throw new NotSent("unreachable");
   const data = await response.json().catch(() => ({}));
-  if (!response.ok) throw new NotSent("refused", data.message ?? `HTTP ${response.status}`);
+  if (!response.ok) throw new NotSent("refused", { message: data.message ?? `HTTP ${response.status}` });
   return data;
 }
 
@@ -40,17 +41,26 @@ const browser = {
   get(key) { try { return JSON.parse(localStorage.getItem(key)); } catch { return null; } },
   set(key, value) { try { localStorage.setItem(key, JSON.stringify(value)); } catch { /* see above */ } },
   drop(key) { try { localStorage.removeItem(key); } catch { /* see above */ } },
+  all(start) {
+    try {
+      return Object.keys(localStorage).filter((key) => key.startsWith(start)).map((key) => browser.get(key)).filter(Boolean);
+    } catch { return []; }
+  },
 };
 
 export class Store {
+  outbox; // submissions and skips on their way. The page goes by this list; the browser keeps a copy of each entry
   #pending = null; // {item, body}: the draft that is not acknowledged yet
   #timer = 0;
   #retry = 0;
   #failures = 0;
   #sending = null;
 
-  constructor({ user, onState, onDelivered, onRefused }) {
+  // now: the server's clock when the page was made, in ms; times of drafts are told by it, whatever this clock says
+  constructor({ user, now, onState, onDelivered, onRefused }) {
     this.prefix = `plumbline:${user}:`;
+    this.skew = now - Date.now();
+    this.outbox = browser.all(`${this.prefix}outbox:`).sort((one, other) => one.at - other.at);
     this.onState = onState; // (kind, details)
     this.onDelivered = onDelivered; // (entry, data)
     this.onRefused = onRefused; // (entry, message)
@@ -59,16 +69,21 @@ export class Store {
     window.addEventListener("pagehide", () => this.leave());
   }
 
+  #clock() { return Math.round(Date.now() + this.skew); }
+
   // drafts
 
   #draftKey(id) { return `${this.prefix}draft:${id}`; }
 
+  // What this browser kept of the item, unless it speaks of another judgement or another browser has saved since.
   kept(item) {
     const draft = browser.get(this.#draftKey(item.id));
-    return draft && (draft.revises ?? null) === item.revises ? draft : null;
+    if (!draft || (draft.revises ?? null) !== item.revises) return null;
+    return (draft.at ?? 0) >= item.draftAt ? draft : null;
   }
 
-  draft(item, body) {
+  draft(item, answer) {
+    const body = { ...answer, at: this.#clock() };
     this.#pending = { item, body };
     browser.set(this.#draftKey(item.id), body);
     this.onState("saving");
@@ -84,7 +99,8 @@ export class Store {
       if (this.#pending !== draft) return; // changed meanwhile: what is newer is still to come
       this.#forget(draft.item.id);
       this.#succeeded();
-      this.onState(data.state === "released" ? "lapsed" : "saved");
+      if (data.kept) this.onState(data.state === "released" ? "lapsed" : "saved");
+      else this.onState("stale");
     } catch (error) {
       if (this.#pending === draft) this.#failed(error, draft);
     }
@@ -98,52 +114,73 @@ export class Store {
   // submissions and skips: sent one after the other, each again until it is acknowledged. The server takes the same twice
   // without harm.
 
-  get outbox() { return browser.get(`${this.prefix}outbox`) ?? this.memory ?? []; }
-  set outbox(entries) {
-    this.memory = entries;
-    if (entries.length) browser.set(`${this.prefix}outbox`, entries);
-    else browser.drop(`${this.prefix}outbox`);
-  }
+  #entryKey(entry) { return `${this.prefix}outbox:${entry.at}:${entry.id}`; }
 
-  deliver(entry) {
+  // Resolves when it was tried: true if the server has answered it.
+  async deliver({ id, url, body }) {
+    const entry = { id, url, body, at: this.#clock() };
     clearTimeout(this.#timer);
-    if (this.#pending?.item.id === entry.id) this.#pending = null;
-    this.outbox = [...this.outbox.filter((other) => other.url !== entry.url), entry];
+    if (this.#pending?.item.id === id) this.#pending = null;
+    for (const other of this.outbox.filter((it) => it.url === url)) this.#remove(other);
+    this.outbox.push(entry);
+    browser.set(this.#entryKey(entry), entry);
     this.onState("saving");
-    return this.flush();
+    await this.flush();
+    return !this.outbox.includes(entry);
   }
 
-  holds(id) { return this.outbox.some((entry) => entry.id === id); }
+  #remove(entry) {
+    this.outbox = this.outbox.filter((other) => other !== entry);
+    browser.drop(this.#entryKey(entry));
+  }
 
   flush() {
     this.#sending ??= this.#flush().finally(() => { this.#sending = null; });
     return this.#sending;
   }
 
+  // One that the server stumbles over goes to the back, with what else is said of its item, and lets the others through.
   async #flush() {
-    while (this.outbox.length) {
-      const [entry] = this.outbox;
-      try {
-        const data = await post(entry.url, entry.body);
-        this.#delivered(entry);
-        this.#succeeded();
-        this.onState("sent");
-        this.onDelivered(entry, data);
-      } catch (error) {
-        if (error.kind !== "refused") {
-          this.#failed(error);
-          return false;
-        }
-        this.#delivered(entry);
-        this.onRefused(entry, error.message);
+    const failed = new Set();
+    let failure = null;
+    const next = () => this.outbox.find((entry) => !failed.has(entry.id));
+    for (let entry = next(); entry; entry = next()) {
+      const { data, error } = await post(entry.url, entry.body).then((data) => ({ data }), (error) => ({ error }));
+      if (!error || error.kind === "refused") {
+        this.#settled(entry, data, error);
+        continue;
       }
+      failure = error;
+      if (!error.answered) break;
+      failed.add(entry.id);
+      const [others, same] = [false, true].map((own) => this.outbox.filter((it) => (it.id === entry.id) === own));
+      this.outbox = [...others, ...same];
     }
-    return true;
+    if (failure) this.#failed(failure);
   }
 
-  #delivered(entry) {
-    this.outbox = this.outbox.filter((other) => other.url !== entry.url || other.at !== entry.at);
-    browser.drop(this.#draftKey(entry.id));
+  #settled(entry, data, error) {
+    this.#remove(entry);
+    this.#succeeded();
+    if (error) {
+      this.#putBack(entry);
+      this.onRefused(entry, error.message);
+      return;
+    }
+    const draft = browser.get(this.#draftKey(entry.id));
+    if ((draft?.at ?? 0) <= entry.at) browser.drop(this.#draftKey(entry.id));
+    this.onState("sent");
+    this.onDelivered(entry, data);
+  }
+
+  // What was refused is not thrown away: it is a draft again, here and on the server.
+  #putBack({ id, url, body }) {
+    if (!("rankings" in body) || this.#pending?.item.id === id) return;
+    const draft = { ...body, at: this.#clock() };
+    browser.set(this.#draftKey(id), draft);
+    post(url.replace(/[^/]+$/, "draft"), draft).then(({ kept }) => {
+      if (kept && browser.get(this.#draftKey(id))?.at === draft.at) browser.drop(this.#draftKey(id));
+    }, () => {}); // then the copy in the browser stays
   }
 
   // when it does not work
@@ -160,12 +197,14 @@ export class Store {
   }
 
   #succeeded() {
+    if (this.outbox.length) return; // what failed before waits for its turn
     this.#failures = 0;
     clearTimeout(this.#retry);
   }
 
   async #now() {
-    if (await this.flush()) await this.#sendDraft();
+    await this.flush();
+    await this.#sendDraft();
   }
 
   // The page is going away or to the background: send what is not sent, without waiting for an answer.
@@ -173,10 +212,10 @@ export class Store {
     if (!this.#pending) return;
     clearTimeout(this.#timer);
     const draft = this.#pending;
-    post(draft.item.draftUrl, draft.body, { keepalive: true }).then(() => {
+    post(draft.item.draftUrl, draft.body, { keepalive: true }).then(({ kept }) => {
       if (this.#pending === draft) {
         this.#forget(draft.item.id);
-        this.onState("saved");
+        this.onState(kept ? "saved" : "stale");
       }
     }, () => {});
   }

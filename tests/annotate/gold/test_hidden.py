@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+
 import pytest
 from django.core.exceptions import ValidationError
 
@@ -9,6 +12,7 @@ from accounts.models import User
 from annotate.gold.selectors import feedback_for, gold_due, gold_expected
 from annotate.gold.services import gold_copy
 from annotate.ranking.engine import assignment_ahead, assignment_next
+from annotate.ranking.letters import to_letters
 from annotate.ranking.models import Assignment, Judgement
 from annotate.ranking.selectors import queues
 from annotate.ranking.services import assignment_skip, judgement_undo, outcome_of
@@ -114,10 +118,14 @@ def test_the_api_shows_work_and_gold_alike(as_annotator, annotator):
             break
         given = response.json()
         assignment = Assignment.objects.get(pk=given["id"])
-        answer = {"rankings": known_order(assignment.comparison)}
+        answer = to_letters(assignment, {"rankings": known_order(assignment.comparison)})
         submitted = as_annotator.post(
             f"/api/v1/assignments/{given['id']}/submit/", answer, content_type="application/json"
         ).json()
+        told = json.dumps([given, submitted])
+        assert not re.findall(r'"\d+"', told), "ids of responses tell in which order things were made"
+        numbers = {key for part in (given, submitted) for key, value in part.items() if type(value) is int}
+        assert numbers <= {"id", "assignment", "supersedes"}
         shape = (sorted(given), sorted(submitted), submitted["counts"], submitted["feedback"])
         shapes.setdefault(assignment.comparison.purpose, set()).add(str(shape))
     assert shapes["work"] == shapes["gold"] and len(shapes["work"]) == 1

@@ -102,7 +102,7 @@ def test_an_admin_may_decide_otherwise_and_that_is_on_record(annotator, project,
     membership_qualify(membership=membership(project), passed=True, by=admin)
     assert membership(project).qualification == "passed"
     entry = AuditEntry.objects.filter(action="membership.qualified").get()
-    assert (entry.actor, entry.details) == (admin, {"before": "failed", "after": "passed"})
+    assert (entry.actor, entry.details) == (admin, {"before": "failed", "after": "passed", "score": 0.0})
     assert assignment_next(annotator=annotator, project=project).comparison.purpose == "work"
 
 

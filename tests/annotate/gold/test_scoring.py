@@ -50,3 +50,19 @@ def test_a_reference_is_read_with_its_gaps_closed():
 def test_a_reference_that_cannot_be_one_is_refused(rankings, complaint):
     with pytest.raises(ValueError, match=complaint):
         read(rankings)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "score"),
+    [({"1": 1, "2": 2, "3": 2}, 1.0), ({"2": 1, "1": 2, "3": 2}, 1.0), ({"3": 1, "1": 2, "2": 2}, 0.0), ({}, 0.0)],
+)
+def test_whoever_chooses_one_of_the_best_is_right(chosen, score):
+    reference = {"helpfulness": {"1": 1, "2": 1, "3": 3}}
+    assert gold_score({"helpfulness": chosen}, reference, only_best=True) == score
+
+
+def test_the_order_of_the_others_is_not_asked_of_who_chooses_the_best():
+    known = {"helpfulness": {"1": 1, "2": 2, "3": 3}}
+    assert gold_score({"helpfulness": {"1": 1, "2": 2, "3": 2}}, known, only_best=True) == 1.0
+    read = reference_read(known, dimensions={"helpfulness": "H"}, responses=[1, 2, 3], only_best=True)
+    assert read == {"helpfulness": {"1": 1, "2": 2, "3": 2}}

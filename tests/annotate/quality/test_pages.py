@@ -8,7 +8,7 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
-from accounts.models import User
+from accounts.models import AuditEntry, User
 from annotate.quality.models import QualityReport
 from annotate.quality.services import quality_report_refresh, quality_report_request
 from annotate.ranking.models import Judgement
@@ -123,6 +123,8 @@ def test_recomputing_keeps_the_figures_and_polls_until_the_new_ones_are_there(cr
     recompute = reverse("annotate:quality-recompute", args=[crowd.slug])
     figures = reverse("annotate:quality-figures", args=[crowd.slug])
     assert as_admin.post(recompute).url == page(crowd)
+    entry = AuditEntry.objects.get(action="quality.requested")
+    assert (entry.actor.username, entry.scope) == ("ada", f"project:{crowd.pk}")
     text = as_admin.post(recompute, headers={"HX-Request": "true"}).content.decode()
     assert "appears here when it is made" in text and "every 3s" in text and "against the others" in text
     assert as_admin.get(figures).status_code == 204

@@ -8,7 +8,7 @@ from django.core.exceptions import ValidationError
 from annotate.generation.models import Generator, Response
 from annotate.generation.services import generation_run_start
 from annotate.projects.models import Attribute
-from annotate.ranking.answer import Answer, AnswerError, Asked, Rules
+from annotate.ranking.answer import MOST_COMPLAINTS, Answer, AnswerError, Asked, Rules
 from annotate.ranking.engine import assignment_next
 from annotate.ranking.models import Judgement
 from annotate.ranking.rules import answer_of, rules_of
@@ -140,6 +140,17 @@ def test_attributes_may_be_said_of_some_responses():
     assert read(RANKED | {"ratings": {"wit": {"12": 7}}}, attributes=wit).ratings == {"wit": {"12": 7}}
 
 
+def test_complaints_end_somewhere():
+    with pytest.raises(AnswerError) as refused:
+        read({"rankings": {f"d{number}": {} for number in range(50_000)}, "rationale": "x" * 10_001})
+    assert len(refused.value.complaints["rankings"]) == MOST_COMPLAINTS
+    assert "more responses than there are" in complaint(
+        {"rankings": {"helpfulness": {str(number): 1 for number in range(50_000)}}}
+    )
+    assert len(complaint(RANKED | {"flags": [{"flag": "x" * 9000}]})) < 200
+    assert len(complaint(RANKED | {"all_bad": ["x" * 9000]})) < 200
+
+
 def test_no_text_is_one_that_postgresql_refuses():
     answer = read(RANKED | {"rationale": "a\x00b\ud800c\r\nd"})
     assert answer.rationale == "ab?c\nd"
@@ -180,6 +191,18 @@ def test_the_same_edit_again_changes_nothing(edits_asked):
     again = submit(edits_asked, edit=edit)
     assert revised.edit != again.edit
     assert Response.objects.filter(edited_from__isnull=False).count() == 2
+
+
+def test_the_same_text_made_of_two_responses_is_two_edits(annotator, other_annotator):
+    project = make_project(annotator, other_annotator, ask_edit=True, overlap=2)
+    project.dimensions.filter(key="harmlessness").delete()
+    comparison = make_comparison(project)
+    first, second = (str(pk) for pk in comparison.members.values_list("response_id", flat=True)[:2])
+    mine, theirs = (assignment_next(annotator=who, project=project) for who in (annotator, other_annotator))
+    assert submit(mine, edit={"response": first, "text": "Better."}).edit.edited_from_id == int(first)
+    made = [submit(theirs, edit={"response": second, "text": "Better."}) for _ in range(3)]
+    assert {judgement.pk for judgement in made} == {made[0].pk}
+    assert answer_of(made[0]).edit == {"response": second, "text": "Better."}
 
 
 def test_an_unchanged_text_is_no_edit(edits_asked):

@@ -5,7 +5,9 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from annotate.gold.services import gold_copy
 from annotate.projects.models import Membership
+from annotate.projects.services_comparisons import comparisons_change
 from annotate.ranking.engine import (
     assignment_ahead,
     assignment_next,
@@ -14,9 +16,12 @@ from annotate.ranking.engine import (
     leases_expire,
     today_began,
 )
-from annotate.ranking.models import Assignment, Judgement
-from annotate.ranking.selectors import queues, why_nothing
+from annotate.ranking.models import Assignment, Comparison, Judgement
+from annotate.ranking.own import paces
+from annotate.ranking.selectors import done_today, queues, why_nothing
 from annotate.ranking.services import assignment_skip, assignment_start, judgement_submit, judgement_undo
+from annotate.review.withdrawals import work_withdraw
+from tests.annotate.gold.stage import known_order
 from tests.annotate.ranking.desk import in_shown_order, make_comparison, make_project, make_prompt
 
 State = Assignment.State
@@ -309,3 +314,52 @@ def test_somebody_at_work_keeps_the_lease_without_a_write_for_every_click(annota
     Assignment.objects.update(lease_expires_at=soon)
     assignment_start(assignment=Assignment.objects.get())
     assert Assignment.objects.get().lease_expires_at > soon + timedelta(minutes=20)
+
+
+def test_a_revision_is_work_of_the_day_of_what_it_revises(annotator):
+    project = make_project(annotator, daily_limit=1)
+    make_comparison(project, "one")
+    make_comparison(project, "two")
+    desk = assignment_next(annotator=annotator, project=project)
+    judgement_submit(assignment=desk, rankings=in_shown_order(desk, 1, 2))
+    yesterday = today_began() - timedelta(hours=1)
+    Judgement.objects.update(created_at=yesterday)
+    judgement_submit(assignment=desk, rankings=in_shown_order(desk, 2, 1))
+    assert done_today(annotator, project) == 0 and queues(annotator)[0].today == 0
+    assert paces(annotator)[project.pk].counts[-2:] == [1, 0]
+    following = assignment_next(annotator=annotator, project=project)
+    assert following is not None and following != desk
+    judgement_submit(assignment=following, rankings=in_shown_order(following, 1, 2))
+    assert why_nothing(annotator, project) == "daily_limit"
+
+
+def test_an_imported_judgement_takes_a_place(annotator, other_annotator, outsider):
+    """Handing out, closing, opening more and withdrawing all count the same judgements."""
+    project = make_project(annotator, other_annotator, overlap=1)
+    comparison = make_comparison(project, is_closed=True)
+    Judgement.objects.create(comparison=comparison, annotator=outsider, rankings={}, source="import")
+    rows = Comparison.objects.filter(pk=comparison.pk)
+    comparisons_change(project=project, comparisons=rows, action="overlap", value=2, by=None, asked={})
+    desk = assignment_next(annotator=annotator, project=project)
+    assert desk.slot == 0
+    assert assignment_next(annotator=other_annotator, project=project) is None
+    judgement_submit(assignment=desk, rankings=in_shown_order(desk, 1, 2))
+    comparison.refresh_from_db()
+    assert comparison.is_closed and Judgement.objects.filter(is_current=True).count() == 2
+    judgement_undo(assignment=desk)
+    comparison.refresh_from_db()
+    assert not comparison.is_closed
+
+
+def test_who_had_the_gold_copy_is_not_given_the_original(annotator, other_annotator, admin):
+    project = make_project(annotator, other_annotator, gold_rate=0.5)
+    comparison = make_comparison(project, "one")
+    desk = assignment_next(annotator=other_annotator, project=project)
+    judgement_submit(assignment=desk, rankings=known_order(comparison))
+    copy = gold_copy(comparison=comparison, rankings=known_order(comparison), purpose="gold", user=admin).comparison
+    Assignment.objects.create(comparison=copy, annotator=annotator, state=State.SUBMITTED)
+    work_withdraw(project=project, annotator=other_annotator, by=admin, reason="in haste")
+    assert not Comparison.objects.get(pk=comparison.pk).is_closed
+    assert assignment_next(annotator=annotator, project=project) is None
+    Assignment.objects.filter(comparison=copy).update(state=State.RELEASED)
+    assert assignment_next(annotator=annotator, project=project).comparison == comparison

@@ -5,8 +5,10 @@ import re
 import pytest
 from django.urls import reverse
 
+from annotate.projects.services import PRESETS, project_update
 from annotate.ranking.engine import assignment_next
 from annotate.ranking.models import Assignment, Judgement
+from annotate.ranking.selectors import letters
 from annotate.ranking.services import draft_save, judgement_submit
 from tests.annotate.ranking.desk import in_shown_order, make_comparison, make_project
 
@@ -166,7 +168,10 @@ def test_a_broken_submission_is_refused_with_a_sentence(as_annotator, desk, body
 
 def test_a_draft_comes_back_on_the_page(as_annotator, desk):
     draft = {"rankings": {"helpfulness": {"A": 3}}, "step": "harmlessness", "rationale": "so far"}
-    assert post(as_annotator, f"/annotate/assignments/{desk.pk}/draft", draft).json() == {"state": "active"}
+    assert post(as_annotator, f"/annotate/assignments/{desk.pk}/draft", draft).json() == {
+        "state": "active",
+        "kept": True,
+    }
     item = as_annotator.get(f"/annotate/assignments/{desk.pk}/").context["item"]
     assert item.given["rankings"] == {"helpfulness": {"A": 3}}
     assert (item.given["step"], item.given["rationale"]) == ("harmlessness", "so far")
@@ -354,3 +359,108 @@ def test_feedback_is_given_only_where_the_project_wants_it(as_annotator, annotat
     if wanted:
         html = answer["feedback"]["html"]
         assert "Known answer" in html and "Why." in html and not {first, second} & set(re.findall(r"\d+", html))
+
+
+def test_what_a_form_saves_over_a_newer_answer_is_not_called_saved(as_annotator, desk):
+    url = f"/annotate/assignments/{desk.pk}/"
+    first = Judgement.objects.get(pk=post(as_annotator, f"{url}submit", ANSWER).json()["judgement"])
+    assert f'name="revises" value="{first.pk}"' in as_annotator.get(url).content.decode()
+    form = ranks({"A": "4"}) | {"action": "save", "rationale": "long thoughts"}
+    html = as_annotator.post(url, form | {"revises": str(first.pk)}, follow=True).content.decode()
+    assert "Saved." in html and "long thoughts" in html
+    html = as_annotator.post(url, form | {"revises": "", "rationale": "too late"}, follow=True).content.decode()
+    assert "Saved." not in html and "a newer answer of yours is there" in html and "too late" not in html
+
+
+def test_a_draft_says_whether_it_is_kept(as_annotator, desk):
+    url = f"/annotate/assignments/{desk.pk}/"
+    assert post(as_annotator, f"{url}draft", ANSWER).json()["kept"]
+    pk = post(as_annotator, f"{url}submit", ANSWER).json()["judgement"]
+    assert not post(as_annotator, f"{url}draft", ANSWER | {"revises": None}).json()["kept"]
+    assert post(as_annotator, f"{url}draft", ANSWER | {"revises": pk}).json()["kept"]
+
+
+def test_an_answer_that_a_newer_one_overtook_does_not_replace_it(as_annotator, desk):
+    url = f"/annotate/assignments/{desk.pk}/"
+    post(as_annotator, f"{url}submit", ANSWER | {"revises": None})
+    late = ANSWER | {"rankings": {"helpfulness": {"B": 1, "A": 2}, "harmlessness": {"A": 1, "B": 1}}, "strengths": {}}
+    answer = post(as_annotator, f"{url}submit", late | {"revises": None}).json()
+    assert answer["outcome"] == "stale" and "newer answer" in answer["message"]
+    assert Judgement.objects.get(is_current=True).strengths
+    form = ranks({"A": "2", "B": "1"}) | {"revises": ""}
+    assert "newer answer" in as_annotator.post(url, form, follow=True).content.decode()
+    assert Judgement.objects.get(is_current=True).strengths
+
+
+@pytest.mark.parametrize("scripted", [False, True])
+def test_a_judgement_keeps_the_version_of_the_guidelines_that_was_shown(as_annotator, admin, project, desk, scripted):
+    for text in ("One.", "Two."):
+        project_update(project=project, user=admin, guidelines=text)
+    url = f"/annotate/assignments/{desk.pk}/"
+    html = as_annotator.get(url).content.decode()
+    shown = re.search(r'name="guidelines" value="(\d+)"', html)[1]
+    project_update(project=project, user=admin, guidelines="Three.")
+    if scripted:
+        post(as_annotator, f"{url}submit", ANSWER | {"guidelines": int(shown)})
+    else:
+        as_annotator.post(url, ranks({"A": "1", "B": "2"}) | {"guidelines": shown})
+    assert Judgement.objects.get().guidelines.text == "Two."
+
+
+def test_a_settled_answer_is_shown_rather_than_what_was_begun_since(as_annotator, admin, desk):
+    from annotate.review.models import Adjudication
+
+    url = f"/annotate/assignments/{desk.pk}/"
+    pk = post(as_annotator, f"{url}submit", ANSWER).json()["judgement"]
+    post(as_annotator, f"{url}draft", ANSWER | {"rankings": {"helpfulness": {"D": 1}}, "revises": pk})
+    assert as_annotator.get(url).context["item"].given["rankings"] == {"helpfulness": {"D": 1}}
+    Adjudication.objects.create(comparison=desk.comparison, reviewer=admin, rankings={})
+    page = as_annotator.get(url)
+    assert page.context["item"].given["rankings"] == ANSWER["rankings"]
+    assert 'value="save"' not in page.content.decode()
+    refused = as_annotator.post(url, {"action": "save", "revises": str(pk)}, follow=True).content.decode()
+    assert "Saved." not in refused and "decided by a reviewer" in refused
+
+
+def test_a_verdict_that_is_none_is_refused(as_annotator, annotator):
+    project = make_project(annotator, task="pairwise", k=2)
+    make_comparison(project)
+    desk = assignment_next(annotator=annotator, project=project)
+    for verdict in ("Z", "a", "C"):
+        form = {"verdict-helpfulness": verdict, "verdict-harmlessness": "tie"}
+        response = as_annotator.post(f"/annotate/assignments/{desk.pk}/", form)
+        assert response.status_code == 400
+        assert f"Response {verdict} is not in this comparison" in response.content.decode()
+    assert not Judgement.objects.exists()
+
+
+def test_ids_of_responses_are_no_letters(as_annotator, desk):
+    row = {str(pk): rank for rank, pk in enumerate(desk.display_order, start=1)}
+    for action in ("draft", "submit"):
+        answer = {"rankings": {"helpfulness": row, "harmlessness": row}}
+        assert post(as_annotator, f"/annotate/assignments/{desk.pk}/{action}", answer).status_code == 400
+
+
+def test_there_are_letters_for_more_responses_than_the_alphabet_has():
+    names = list(letters(range(60)).values())
+    assert (names[0], names[25], names[26], names[52]) == ("A", "Z", "AA", "BA")
+    assert len(set(names)) == 60
+
+
+def test_built_in_questions_are_read_in_the_readers_language(as_annotator, annotator, monkeypatch):
+    project = make_project(annotator)
+    project.dimensions.update(label="Helpfulness", question=PRESETS[0]["question"])
+    project.dimensions.filter(key="harmlessness").update(label="Our own", question="Which one?")
+    make_comparison(project)
+    desk = assignment_next(annotator=annotator, project=project)
+    monkeypatch.setattr("annotate.ranking.presets.gettext", lambda text: f"<{text}>")
+    url = f"/annotate/assignments/{desk.pk}/"
+    item = as_annotator.get(url).context["item"]
+    assert [(d.label, d.question) for d in item.dimensions] == [
+        ("<Helpfulness>", f"<{PRESETS[0]['question']}>"),
+        ("Our own", "Which one?"),
+    ]
+    assert "<Helpfulness>: place at least two" in post(as_annotator, f"{url}submit", {}).json()["message"]
+    post(as_annotator, f"{url}submit", ANSWER)
+    for path in ("/annotate/", "/annotate/history/"):
+        assert "&lt;Helpfulness&gt;" in as_annotator.get(path).content.decode()

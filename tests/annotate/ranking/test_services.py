@@ -4,19 +4,23 @@ from datetime import timedelta
 
 import pytest
 from django.core.exceptions import ValidationError
+from django.urls import reverse
 from django.utils import timezone
 
-from annotate.projects.models import Guidelines
-from annotate.ranking.engine import assignment_next, leases_expire
+from annotate.projects.models import Guidelines, Membership
+from annotate.projects.services_comparisons import comparisons_change
+from annotate.ranking.engine import assignment_ahead, assignment_next, leases_expire
 from annotate.ranking.models import Assignment, Comparison, Judgement
 from annotate.ranking.services import (
     assignment_skip,
+    assignment_start,
     draft_save,
     judgement_submit,
     judgement_undo,
     outcome_of,
 )
 from annotate.review.models import Adjudication
+from annotate.review.withdrawals import work_withdraw
 from tests.annotate.ranking.desk import in_shown_order, make_comparison, make_project
 
 State = Assignment.State
@@ -95,7 +99,7 @@ def test_another_answer_supersedes_and_overwrites_nothing(desk):
         ((1, 3), "Helpfulness: ranks must be 1, 2, 3, … without gaps; equal ranks are ties."),
         ((0, 1, 2), "Helpfulness: 0 is not a whole number from 1 to 4."),
         ((1, 5), "Helpfulness: 5 is not a whole number from 1 to 4."),
-        ((1, "2"), "Helpfulness: '2' is not a whole number from 1 to 4."),
+        ((1, "2"), "Helpfulness: 2 is not a whole number from 1 to 4."),
         ((1, True), "Helpfulness: True is not a whole number from 1 to 4."),
     ],
 )
@@ -283,3 +287,128 @@ def test_what_became_of_a_submission_is_said(project, desk, other_annotator):
     first = judgement_submit(assignment=desk, rankings=in_shown_order(desk, 1, 2))
     assert outcome_of(first) == "accepted"
     assert outcome_of(judgement_submit(assignment=desk, rankings=in_shown_order(desk, 2, 1))) == "revised"
+
+
+# what was on the page when it was answered ----------------------------------------------------------------------------
+
+
+def test_the_guidelines_of_the_page_are_recorded_and_not_those_published_since(project, desk):
+    first = Guidelines.objects.create(project=project, number=1, text="Be kind.")
+    second = Guidelines.objects.create(project=project, number=2, text="Be kinder.")
+    given = {"assignment": desk, "guidelines": 1}
+    assert judgement_submit(**given, rankings=in_shown_order(desk, 1, 2)).guidelines == first
+    for unknown in (None, 7, "1", 10**30, True):
+        ranks = in_shown_order(desk, 1, 2, 3) if unknown is None else in_shown_order(desk, 1, 2, 3, 4)
+        assert judgement_submit(assignment=desk, guidelines=unknown, rankings=ranks).guidelines == second
+
+
+def test_an_answer_that_a_newer_one_overtook_is_kept_and_does_not_count(project, desk):
+    old, new = in_shown_order(desk, 1, 2, 3, 4), in_shown_order(desk, 4, 3, 2, 1)
+    first = judgement_submit(assignment=desk, rankings=old, revises=None)
+    second = judgement_submit(assignment=desk, rankings=new, revises=first.pk)
+    assert outcome_of(second) == "revised"
+    late = judgement_submit(assignment=desk, rankings=in_shown_order(desk, 1, 1, 2, 2), revises=None, rationale="mine")
+    assert (outcome_of(late), late.is_current, late.rationale) == ("stale", False, "mine")
+    assert Judgement.objects.get(is_current=True) == second
+    assert judgement_submit(assignment=desk, rankings=old, revises=None) == first, "it is on record already"
+    again = judgement_submit(assignment=desk, rankings=in_shown_order(desk, 1, 1, 2, 2), revises=None, rationale="mine")
+    assert again == late and Judgement.objects.count() == 3
+    assert outcome_of(judgement_submit(assignment=desk, rankings=new, revises=None)) == "revised", (
+        "the same is the same"
+    )
+    third = judgement_submit(assignment=desk, rankings=old, revises=second.pk)
+    assert third.is_current and third.supersedes == second
+
+
+def test_a_first_answer_takes_the_place_of_one_that_was_taken_back(desk):
+    judgement_submit(assignment=desk, rankings=in_shown_order(desk, 1, 2), revises=None)
+    judgement_undo(assignment=desk)
+    assert judgement_submit(assignment=desk, rankings=in_shown_order(desk, 2, 1), revises=None).is_current
+
+
+def test_a_stale_answer_is_no_way_around_a_withdrawal(project, desk, annotator, admin):
+    first = judgement_submit(assignment=desk, rankings=in_shown_order(desk, 1, 2))
+    judgement_submit(assignment=desk, rankings=in_shown_order(desk, 2, 1), revises=first.pk)
+    judgement_submit(assignment=desk, rankings=in_shown_order(desk, 1, 1, 2), revises=first.pk)
+    work_withdraw(project=project, annotator=annotator, by=admin, reason="in haste")
+    with pytest.raises(ValidationError, match="withdrawn"):
+        judgement_submit(assignment=desk, rankings=in_shown_order(desk, 3, 2, 1))
+
+
+# comparisons that were closed by hand, and people who left ------------------------------------------------------------
+
+
+def close(project) -> None:
+    rows = Comparison.objects.filter(project=project)
+    comparisons_change(project=project, comparisons=rows, action="close", by=None, asked={})
+
+
+def test_what_is_submitted_after_a_comparison_was_closed_by_hand_is_an_extra(project, desk):
+    close(project)
+    judgement = judgement_submit(assignment=desk, rankings=in_shown_order(desk, 1, 2))
+    assert (outcome_of(judgement), judgement.assignment.slot) == ("extra", None)
+    judgement_undo(assignment=desk)
+    assert Comparison.objects.get().is_closed
+
+
+def test_taking_back_reopens_what_was_full_and_not_what_was_closed_by_hand(annotator, other_annotator):
+    project = make_project(annotator, other_annotator, overlap=2)
+    comparison = make_comparison(project)
+    one, two = (assignment_next(annotator=person, project=project) for person in (annotator, other_annotator))
+    judgement_submit(assignment=one, rankings=in_shown_order(one, 1, 2))
+    close(project)
+    again = judgement_undo(assignment=one)
+    comparison.refresh_from_db()
+    assert comparison.is_closed and again.state == State.ACTIVE
+    judgement_submit(assignment=again, rankings=in_shown_order(one, 2, 1))
+    rows = Comparison.objects.all()
+    comparisons_change(project=project, comparisons=rows, action="reopen", by=None, asked={})
+    two = assignment_next(annotator=other_annotator, project=project)
+    judgement_submit(assignment=two, rankings=in_shown_order(two, 1, 2))
+    comparison.refresh_from_db()
+    assert comparison.is_closed
+    judgement_undo(assignment=two)
+    comparison.refresh_from_db()
+    assert not comparison.is_closed
+
+
+def test_somebody_who_was_removed_hands_in_what_they_hold_and_no_more(project, desk, annotator, as_annotator):
+    other = make_comparison(project, "other")
+    Membership.objects.filter(user=annotator).delete()
+    judgement = judgement_submit(assignment=desk, rankings=in_shown_order(desk, 1, 2))
+    assert (judgement.is_current, outcome_of(judgement)) == (True, "extra")
+    assert not Comparison.objects.get(pk=desk.comparison_id).is_closed, "the place is free for somebody else"
+    with pytest.raises(ValidationError, match="not in this project any more"):
+        judgement_submit(assignment=desk, rankings=in_shown_order(desk, 2, 1))
+    for url in (reverse("annotate:assignment", args=[desk.pk]), f"/api/v1/assignments/{desk.pk}/"):
+        assert as_annotator.get(url).status_code == 404
+    assert not Assignment.objects.filter(comparison=other).exists()
+
+
+def test_who_is_paused_neither_keeps_a_place_nor_takes_one_again(project, desk, annotator, other_annotator):
+    Membership.objects.filter(user=annotator).update(is_active=False)
+    soon = timezone.now() + timedelta(minutes=1)
+    Assignment.objects.update(lease_expires_at=soon)
+    desk.refresh_from_db()
+    draft_save(assignment=desk, draft={"rationale": "so far"})
+    assignment_start(assignment=Assignment.objects.select_related("comparison__project", "annotator").get())
+    assert assignment_ahead(assignment=desk) is None
+    desk.refresh_from_db()
+    assert (desk.lease_expires_at, desk.draft["rationale"]) == (soon, "so far")
+    Assignment.objects.update(lease_expires_at=timezone.now() - timedelta(seconds=1))
+    leases_expire()
+    desk.refresh_from_db()
+    assert draft_save(assignment=desk, draft={"rationale": "more"}).state == State.RELEASED
+    assert assignment_start(assignment=desk).state == State.RELEASED
+    late = judgement_submit(assignment=desk, rankings=in_shown_order(desk, 1, 2))
+    assert outcome_of(late) == "extra"
+    assert assignment_next(annotator=other_annotator, project=project).slot == 0
+
+
+def test_what_was_deleted_meanwhile_is_refused_with_a_sentence(desk):
+    ranks = in_shown_order(desk, 1, 2)
+    Comparison.objects.all().delete()
+    with pytest.raises(ValidationError, match="not there any more"):
+        judgement_submit(assignment=desk, rankings=ranks)
+    with pytest.raises(ValidationError, match="not there any more"):
+        draft_save(assignment=desk, draft={"rankings": ranks})

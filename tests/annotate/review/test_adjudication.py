@@ -5,9 +5,11 @@ import re
 import pytest
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.urls import reverse
+from django.utils import timezone
 
 from accounts.models import AuditEntry
 from annotate.projects.models import Membership, Project
+from annotate.ranking.engine import assignment_next
 from annotate.ranking.models import Assignment, Comparison, Judgement
 from annotate.ranking.services import assignment_skip, judgement_submit, judgement_undo
 from annotate.review.models import Adjudication
@@ -305,12 +307,35 @@ def test_what_the_judgements_add_up_to_waits_until_it_is_asked_for(contested, re
     assert page.count("selected") == 6
 
 
-def test_a_reviewer_who_judged_it_reads_but_does_not_decide(contested, project, annotator, as_annotator):
+def test_a_reviewer_who_judged_it_reads_it_once_it_is_decided(contested, project, annotator, as_annotator, admin):
+    """Until then it is as absent as gold is, or their own gold could be told from their own work."""
     Membership.objects.filter(project=project, user=annotator).update(role=Membership.Role.REVIEWER)
+    taken = {"take": token_of(numbered(contested)[1])}
+    assert as_annotator.get(url_of(contested)).status_code == 404
+    assert as_annotator.post(url_of(contested), taken).status_code == 404
+    adjudicate(comparison=contested, reviewer=admin, rankings=by_position(contested, 1, 2, 3))
     page = as_annotator.get(url_of(contested)).content.decode()
     assert "You judged this comparison yourself" in page
     assert "<select" not in page
-    assert as_annotator.post(url_of(contested), {"take": token_of(numbered(contested)[1])}).status_code == 400
+    assert as_annotator.post(url_of(contested), taken).status_code == 400
+
+
+def test_a_reviewer_does_not_read_what_they_may_still_judge(project, annotator, reviewer, as_reviewer, as_admin):
+    comparison = make_comparison(project, "Mine too?")
+    submit(annotator, comparison, 1, 2, 3, rationale="A secret thought.")
+    assert as_reviewer.get(url_of(comparison)).status_code == 404, "it still waits for judgements"
+    mine = assignment_next(annotator=reviewer, project=project)
+    assert mine.comparison == comparison
+    assert as_reviewer.get(url_of(comparison)).status_code == 404
+    Comparison.objects.filter(pk=comparison.pk).update(is_closed=True, disagreement=1.0)
+    assert as_reviewer.get(url_of(comparison)).status_code == 404, "it is on their desk"
+    Assignment.objects.filter(pk=mine.pk).update(state="released", slot=None, started_at=timezone.now())
+    assert as_reviewer.get(url_of(comparison)).status_code == 404, "a lapsed lease can be taken up again"
+    assert not review_queue(project, reviewer).exists()
+    assert (review_progress(project, reviewer).own, review_counts(reviewer)[0].waiting) == (1, 0)
+    assert "A secret thought." in as_admin.get(url_of(comparison)).content.decode()
+    Assignment.objects.filter(pk=mine.pk).update(state="skipped")
+    assert "A secret thought." in as_reviewer.get(url_of(comparison)).content.decode()
 
 
 def test_admins_see_the_decision_beside_the_judgements(contested, reviewer, as_admin, as_annotator):
@@ -349,3 +374,17 @@ def test_decisions_over_rest_are_for_admins(contested, as_admin, as_reviewer, as
     for client, status in ((as_reviewer, 403), (as_annotator, 403), (as_nobody, 401)):
         assert client.get(endpoint).status_code == status
         assert client.post(endpoint, given, content_type="application/json").status_code == status
+
+
+def test_an_admins_script_does_not_replace_a_decision_that_it_has_not_seen(contested, reviewer, as_admin):
+    first = adjudicate(comparison=contested, reviewer=reviewer, rankings=by_position(contested, 1, 2, 3))
+    endpoint = "/api/v1/adjudications/"
+    given = {"comparison": contested.pk, "rankings": by_position(contested, 3, 2, 1)}
+    for seen in ({}, {"revises": None}, {"revises": first.pk + 1}):
+        refused = as_admin.post(endpoint, given | seen, content_type="application/json")
+        assert refused.status_code == 400
+        assert "meanwhile" in str(refused.json())
+    assert as_admin.post(endpoint, given | {"revises": "x"}, content_type="application/json").status_code == 400
+    assert Adjudication.objects.get() == first
+    made = as_admin.post(endpoint, given | {"revises": first.pk}, content_type="application/json")
+    assert (made.status_code, made.json()["supersedes"]) == (201, first.pk)

@@ -9,7 +9,8 @@ from django.urls import reverse
 
 from accounts.models import AuditEntry, User
 from annotate.datasets.models import DatasetRun, DatasetVersion
-from annotate.projects.models import Membership
+from annotate.projects.models import Membership, Project
+from annotate.quality.reading import gold_scores
 from annotate.ranking.engine import assignment_next
 from annotate.ranking.models import Assignment, Comparison, Judgement
 from annotate.ranking.services import judgement_submit
@@ -17,6 +18,7 @@ from annotate.review.models import Withdrawal
 from annotate.review.services import adjudicate
 from annotate.review.withdrawals import withdrawal_preview, work_restore, work_withdraw
 from runs.models import Artifact
+from tests.annotate.gold.stage import answer_wrong, make_gold
 from tests.annotate.ranking.desk import make_comparison, make_project
 from tests.annotate.review.conftest import by_position, submit
 
@@ -85,6 +87,7 @@ def test_withdrawn_work_cannot_be_revised_into_counting(contested, project, anno
 
 
 def test_a_late_judgement_takes_the_place_that_has_become_free(contested, project, annotator, admin, outsider):
+    Membership.objects.create(project=project, user=outsider)
     late = Assignment.objects.create(
         comparison=contested,
         annotator=outsider,
@@ -136,15 +139,43 @@ def test_what_an_admin_closed_early_stays_closed(project, annotator, admin):
     assert comparison.is_closed
 
 
-def test_gold_and_other_projects_are_left_alone(contested, project, annotator, admin):
-    gold = make_comparison(project, "Gold?", is_closed=True, purpose=Comparison.Purpose.GOLD)
-    kept = Judgement.objects.create(comparison=gold, annotator=annotator, rankings={}, gold_score=0.1)
+def test_qualification_and_other_projects_are_left_alone(contested, project, annotator, admin):
+    known = make_comparison(project, "Known?", is_closed=True, purpose=Comparison.Purpose.QUALIFICATION)
+    kept = Judgement.objects.create(comparison=known, annotator=annotator, rankings={}, gold_score=0.1)
     elsewhere = make_project(annotator, name="Elsewhere", slug="elsewhere", k=3)
     other = submit(annotator, make_comparison(elsewhere, "There?"), 1, 2, 3)
     assert withdraw(project, annotator, admin).count == 1
     for judgement in (kept, other):
         judgement.refresh_from_db()
         assert judgement.is_current
+
+
+def test_what_is_left_of_the_history_does_not_tell_gold_from_work(project, annotator, admin, as_annotator):
+    Project.objects.filter(pk=project.pk).update(gold_rate=0.5, overlap=1)
+    for number in range(6):
+        make_comparison(project, f"Work {number}?", overlap=1)
+        make_gold(project, f"Known {number}?")
+    while given := assignment_next(annotator=annotator, project=project):
+        answer_wrong(given)
+    purposes = set(Judgement.objects.values_list("comparison__purpose", flat=True))
+    assert purposes == {"work", "gold"}, "both are on the stage"
+    scores = gold_scores(project)
+    done = withdraw(project, annotator, admin)
+    shown = as_annotator.get(reverse("annotate:history")).content.decode()
+    total = Judgement.objects.count()
+    assert shown.count("counts no more") == total
+    assert "Revise<" not in shown and "extra" not in shown
+    assert set(Judgement.objects.values_list("is_current", flat=True)) == {False}
+    assert done.count == Judgement.objects.filter(comparison__purpose="work").count()
+    assert gold_scores(project) == scores, "how good it was is still known"
+    for assignment in Assignment.objects.filter(annotator=annotator):
+        with pytest.raises(ValidationError, match="was withdrawn"):
+            answer_wrong(assignment)
+    work_restore(withdrawal=done, by=admin)
+    assert Judgement.objects.filter(is_current=True, withdrawal=None).count() == total
+    assert not Assignment.objects.filter(comparison__purpose="gold", slot__isnull=False).exists()
+    again = as_annotator.get(reverse("annotate:history")).content.decode()
+    assert "counts no more" not in again and again.count("Revise<") == total
 
 
 def test_without_reason_or_work_nothing_happens(contested, project, annotator, admin, outsider):
@@ -218,6 +249,33 @@ def test_a_place_that_somebody_took_meanwhile_stays_theirs(contested, project, a
 
 
 # stale versions -------------------------------------------------------------------------------------------------------
+
+
+def test_versions_weighted_by_reliability_rest_on_everybody(contested, project, annotator, other_annotator, admin):
+    weighted = make_version(project, [other_annotator])
+    DatasetRun.objects.filter(pk=weighted.run_id).update(config={"weights": "reliability"})
+    plain = make_version(project, [other_annotator], number=2)
+    DatasetRun.objects.filter(pk=plain.run_id).update(config={"weights": "equal"})
+    done = withdraw(project, annotator, admin)
+    for version in (weighted, plain):
+        version.refresh_from_db()
+    assert (weighted.stale_since is None, plain.stale_since is None) == (False, True)
+    theirs = withdraw(project, other_annotator, admin)
+    work_restore(withdrawal=theirs, by=admin)
+    weighted.refresh_from_db()
+    assert weighted.stale_since is not None, "the first withdrawal still holds"
+    work_restore(withdrawal=done, by=admin)
+    weighted.refresh_from_db()
+    assert weighted.stale_since is None
+
+
+def test_all_bad_against_a_ranking_is_measured_again(judged, project, annotator, admin):
+    comparison = judged("Which way?", [1, 2, 3], [1, 2, 3])
+    Judgement.objects.filter(annotator=annotator).update(rankings={}, all_bad=["helpfulness", "harmlessness"])
+    done = withdraw(project, annotator, admin)
+    work_restore(withdrawal=done, by=admin)
+    comparison.refresh_from_db()
+    assert (comparison.is_closed, comparison.disagreement) == (True, 1.0)
 
 
 def test_versions_with_the_work_become_stale_and_fresh_again(contested, project, annotator, other_annotator, admin):
