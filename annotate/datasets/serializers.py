@@ -13,6 +13,7 @@ from runs.schema import inline_schema
 
 class DatasetVersionSerializer(serializers.ModelSerializer):
     files = serializers.JSONField(source="artifact.manifest.files", read_only=True, help_text="path, size and sha256")
+    config = serializers.JSONField(source="run.config", read_only=True, help_text="the settings it was built with")
 
     class Meta:
         model = DatasetVersion
@@ -24,6 +25,7 @@ class DatasetVersionSerializer(serializers.ModelSerializer):
             "artifact",
             "sha256",
             "counts",
+            "config",
             "files",
             "stale_since",
             "stale_reason",

@@ -22,7 +22,7 @@ from annotate.formats.writing import FORMATS_OUT
 from annotate.generation.models import Generator
 from annotate.ranking.models import Judgement
 from config.env import BASE_DIR
-from runs.artifacts import artifact_path
+from runs.artifacts import address, artifact_path, describe
 from runs.executor import run_execute
 from tests.annotate.worlds import judge, make_comparison, make_project, make_prompt
 
@@ -174,6 +174,49 @@ def test_plots_are_pictures_and_nothing_else(version, as_admin):
     assert plot["Content-Type"] == "image/svg+xml"
     assert "script-src 'self'" in plot["Content-Security-Policy"]
     assert as_admin.get(reverse("annotate:dataset-plot", args=[version.pk, "nothing.svg"])).status_code == 404
+
+
+def as_built_long_ago(version: DatasetVersion) -> None:
+    """Make a version look like those that were built before there were lineage, plots and most settings."""
+    folder, artifact = artifact_path(version.artifact), version.artifact
+    for name in ("pairs.jsonl", "rankings.jsonl"):
+        rows = [json.loads(line) for line in (folder / name).read_text("utf-8").splitlines()]
+        spaced = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        (folder / name).unlink()  # it may be a link to the run's own
+        (folder / name).write_text(spaced, encoding="utf-8")
+    kept = ("README.md", "pairs.jsonl", "rankings.jsonl")
+    artifact.manifest["files"] = [describe(folder, folder / name) for name in kept]
+    artifact.sha256 = version.sha256 = artifact.manifest["sha256"] = address(artifact.manifest["files"])
+    (folder / "lineage.jsonl").unlink()
+    (folder / "manifest.json").write_text(json.dumps(artifact.manifest))
+    artifact.save()
+    known = ("comparisons", "judgements", "pairs", "ties", "longer_chosen", "agreement", "agreement_pairs")
+    tallies = {name: {key: tally[key] for key in known} for name, tally in version.counts["dimensions"].items()}
+    version.counts = {
+        "format": "plumbline-dataset/1",
+        "prompts": version.counts["prompts"],
+        "dimensions": tallies,
+        "sources": {},
+    }
+    version.save()
+    version.run.config = {"test_fraction": 0.4, "dimensions": [], "sources": [], "keep_ties": False}
+    version.run.save()
+
+
+def test_versions_of_before_still_open_export_and_compare(version, project, as_admin, children_share_database):
+    later = build(project)
+    as_built_long_ago(version)
+    page = as_admin.get(version.get_absolute_url())
+    assert page.status_code == 200
+    assert "dataset-plot" not in page.content.decode()
+    lineage = as_admin.get(reverse("annotate:dataset-lineage", args=[version.pk]), {"pair": 3}).content.decode()
+    assert "before judgements were recorded" in lineage
+    for key in FORMATS_OUT:
+        assert body(as_admin.get(reverse("annotate:dataset-export", args=[version.pk]), {"as": key})), key
+    found = as_admin.get(f"/api/v1/dataset-versions/{later.pk}/diff/", {"with": version.pk}).json()
+    assert found["rankings"] == {"added": 0, "removed": 0, "changed": 0, "moved": 0}
+    assert found["config"] == []
+    assert version_split(version)([{"role": "user", "content": "?"}]) in ("train", "test")
 
 
 def test_all_of_it_is_for_admins(version, as_admin, as_annotator, as_outsider, as_nobody):
