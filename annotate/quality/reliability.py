@@ -76,13 +76,11 @@ class Reliability:
 @dataclass(frozen=True, slots=True)
 class Fit:
     """annotators: one each, in order of their numbers. spread: standard deviation of the margins. tie: nu.
-    soft: (U,) posterior mean of sigma(d) of each pair, the probability that its first response is preferred by an
-    annotator who always follows. converged: whether the optimiser says so; evaluations: of the likelihood."""
+    converged: whether the optimiser says so; evaluations: of the likelihood."""
 
     annotators: list[Reliability]
     spread: float
     tie: float
-    soft: Floats
     converged: bool
     evaluations: int
 
@@ -133,9 +131,9 @@ def votes_of(*tables: Judged) -> tuple[Votes, list[Hashable]]:
 
 
 def fit_reliability(votes: Votes, *, spread: float | None = None) -> Fit:
-    """Estimate every annotator's reliability and every pair's soft label.
+    """Estimate every annotator's reliability.
 
-    spread: fix it instead of estimating it. Pairs with one vote inform no reliability, but get a soft label.
+    spread: fix it instead of estimating it. Pairs with one vote inform nothing.
     """
     model = _Model(votes)
     start = np.concatenate(
@@ -143,7 +141,7 @@ def fit_reliability(votes: Votes, *, spread: float | None = None) -> Fit:
     )
     bounds = [(-12.0, 12.0)] * votes.annotators + [(start[-2],) * 2 if spread else (-2.0, 4.0), (-12.0, 6.0)]
     if not len(votes.pair):
-        return Fit([PRIOR] * votes.annotators, spread or PRIOR_SPREAD, PRIOR_TIE, np.zeros(0), True, 0)
+        return Fit([PRIOR] * votes.annotators, spread or PRIOR_SPREAD, PRIOR_TIE, True, 0)
     found = minimize(
         model.loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 500, "ftol": 1e-11}
     )
@@ -163,7 +161,6 @@ def fit_reliability(votes: Votes, *, spread: float | None = None) -> Fit:
         people,
         float(np.exp(theta[-2])),
         float(np.exp(theta[-1])),
-        model.soft(theta),
         bool(found.success),
         int(found.nfev),
     )
@@ -176,7 +173,8 @@ def weight_of(reliability: float) -> float:
 
 
 def soft_label(labels: list[tuple[int, float]], *, spread: float = PRIOR_SPREAD, tie: float = PRIOR_TIE) -> float:
-    """Posterior probability that the first of a pair is preferred, from [(label, reliability)] of its votes."""
+    """Posterior mean of sigma(d) of a pair, from [(label, reliability)] of its votes: the probability that its first
+    response is preferred by an annotator who always follows."""
     d, mass = _grid(spread)
     likelihood = mass.copy()
     for label, eta in labels:
@@ -312,20 +310,6 @@ class _Model:
             member = csr_array((np.ones(len(number)), (self.cluster[rows], number)), shape=(clusters, len(number)))
             scores = scores + member @ mean
         return information, scores
-
-    def soft(self, theta: Floats) -> Floats:
-        """(U,) posterior mean of sigma(d) of every pair, those with one vote too."""
-        log_mass, log_p, *_ = self._tables(theta)
-        follow = _sigmoid_of(_grid(float(np.exp(theta[-2])))[0])
-        votes = self.votes
-        table = csr_array(
-            (np.ones(len(votes.pair)), (votes.pair, votes.annotator * 3 + 1 - votes.label)),
-            shape=(len(votes.cluster), 3 * self.size),
-        )
-        parts = [
-            self._posterior(table[rows], log_mass, log_p)[1] @ follow for rows in _slices(len(votes.cluster))
-        ]  # fmt: skip
-        return np.concatenate(parts)
 
     def _chunks(self) -> list[slice]:
         return _slices(self.table.shape[0])

@@ -310,7 +310,7 @@ def settled_why(comparison: Comparison, current: Judgement, membership: Membersh
 
 
 def _moment(value: object) -> int:
-    """When a draft was written, in ms since 1970: the browser's word, but not in the future; now, if it says nothing."""
+    """When a draft was written, in ms since 1970: the browser's word, but not in the future. Without it, now."""
     now = int(timezone.now().timestamp() * 1000)
     if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= now:
         return now

@@ -38,8 +38,11 @@ const store = new Store({
     showNotes();
   },
   onRefused(entry, message) {
+    if (entry.id !== desk.item.id) {
+      showState(null); // nothing of what is on the desk was refused
+      return note(entry, text("refusedEarlier", { message }));
+    }
     showState("refused", { message });
-    if (entry.id !== desk.item.id) return note(entry, text("refusedEarlier", { message }));
     waiting = false;
     return desk.hint(text("refused", { message }), true);
   },
@@ -59,6 +62,7 @@ function showNotes() {
   place.replaceChildren(...[...notes.values()].map(({ url, sentence }) => {
     const [line, link] = [document.createElement("p"), document.createElement("a")];
     Object.assign(link, { href: url, textContent: text("reopen") });
+    line.className = "notice bad";
     line.append(sentence, " ", link);
     return line;
   }));
@@ -69,9 +73,9 @@ function showState(kind, details = {}) {
   state = [kind, details]; // outlives the item, whose submission may still be on its way
   const element = root.querySelector("[data-saved]");
   const unsent = count && ["offline", "unreachable"].includes(kind);
-  element.textContent = unsent ? text("waiting", { count }) : text(kind, { message });
-  element.dataset.kind = kind;
-  if (!["saved", "saving", "sent"].includes(kind)) announce(element.textContent);
+  element.textContent = kind && (unsent ? text("waiting", { count }) : text(kind, { message }));
+  element.dataset.kind = kind ?? "";
+  if (kind && !["saved", "saving", "sent"].includes(kind)) announce(element.textContent);
 }
 
 function open(form) {
@@ -108,7 +112,7 @@ async function leave(entry) {
   const revised = desk.item.revises !== null;
   const delivered = store.deliver(entry);
   const next = revised ? null : await ahead;
-  if (next && next.id !== entry.id && next.version === root.dataset.version && show(next)) return;
+  if (waiting && next && next.id !== entry.id && next.version === root.dataset.version && show(next)) return;
   if (!(await delivered)) {
     waiting = false; // once it gets through, `onDelivered` goes on
     desk.hint(text("waiting", { count: store.outbox.length }), true);

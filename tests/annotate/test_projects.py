@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
+import time
 from datetime import timedelta
 
 import pytest
 from django.core.exceptions import ValidationError
-from django.db import connection
+from django.db import connection, transaction
 from django.utils import timezone
 
 from accounts.models import AuditEntry, User
@@ -125,25 +126,29 @@ def test_two_admins_do_not_undo_each_others_changes(project, admin):
 
 @pytest.mark.django_db(transaction=True)
 def test_two_admins_who_publish_guidelines_at_once_make_two_versions(project, admin):
-    errors = []
+    """The second comes while the first has not committed yet, so neither sees the other's version."""
+    errors, written = [], threading.Event()
 
-    def publish(text: str) -> None:
+    def publish(text: str, hold: float) -> None:
         try:
-            project_update(project=Project.objects.get(pk=project.pk), user=admin, guidelines=text)
+            with transaction.atomic():
+                project_update(project=Project.objects.get(pk=project.pk), user=admin, guidelines=text)
+                written.set()
+                time.sleep(hold)
         except Exception as error:
             errors.append(error)
         finally:
             connection.close()
 
-    for round in range(4):
-        texts = [f"Round {round}, version {n}" for n in range(3)]
-        threads = [threading.Thread(target=publish, args=[text]) for text in texts]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+    first = threading.Thread(target=publish, args=["One", 0.5])
+    second = threading.Thread(target=publish, args=["Two", 0.0])
+    first.start()
+    assert written.wait(30)
+    second.start()
+    for thread in (first, second):
+        thread.join()
     assert not errors
-    assert sorted(project.guideline_versions.values_list("number", flat=True)) == list(range(1, 13))
+    assert list(project.guideline_versions.values_list("number", "text")) == [(2, "Two"), (1, "One")]
 
 
 def test_a_dimension_does_not_take_the_key_of_an_attribute(project):

@@ -310,6 +310,7 @@ def test_what_was_refused_is_kept_and_leads_back(page, sit_down, project):
     press(page, "1")  # what is done meanwhile takes neither the note away nor the draft
     expect(page.locator("[data-saved]")).to_have_text("Saved")
     assert not Judgement.objects.exists()
+    expect(page.locator("[data-saved]")).not_to_contain_text("Say why")
     first = Assignment.objects.earliest("id")
     assert first.draft["all_bad"] == ["harmlessness"] and len(first.draft["rankings"]["helpfulness"]) == 4
     note.get_by_role("link").click()
@@ -336,6 +337,22 @@ def test_what_was_refused_without_a_way_to_the_server_stays_in_the_browser(page,
     expect(page.locator("[data-hint]")).to_contain_text("Not saved: Say why")
     page.reload()
     expect(page.locator("[data-lane='1'] .chip")).to_have_text(["A"])
+
+
+def test_what_is_refused_before_the_next_one_is_there_stays_on_the_desk(page, sit_down, project):
+    for question in ("First?", "Second?"):
+        make_comparison(project, question)
+    waiting: list = []
+    page.route("**/ahead", lambda route: waiting.append(route))
+    sit_down()
+    project.ask_rationale = "required"
+    project.save()
+    press(page, "1", "2", "3", "4", "Enter", "x", "Enter")
+    expect(page.locator("[data-hint]")).to_contain_text("Not saved: Say why")
+    waiting[0].continue_()
+    page.wait_for_timeout(1000)  # time enough for the next one to come, which must not be shown
+    expect(page.locator("[data-chat]")).to_contain_text("First?")
+    expect(page.locator("[data-hint]")).to_contain_text("Not saved: Say why")
 
 
 FULL = """window.full = false;
@@ -375,8 +392,7 @@ def test_an_answer_the_server_stumbles_over_does_not_hold_up_the_next(page, sit_
     press(page, "4", "3", "2", "1", "Enter", "x", "Enter")
     (judgement,) = wait_for_judgements(page, 1)
     assert judgement.comparison.prompt.question == "Second?"
-    page.unroute(stumbles)
-    page.goto(page.url)  # what is left was kept in the browser, and is sent from the next page
+    page.unroute(stumbles)  # what is left was kept in the browser, and is sent from whatever page comes next
     assert wait_for_judgements(page, 2)[1].comparison.prompt.question == "First?"
 
 
