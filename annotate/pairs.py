@@ -36,7 +36,8 @@ def edges(rankings: Iterable[Mapping[str, Any]], n: int) -> list[Edge]:
 
     Each ranking is {"ranks": [...], "weight": 1.0, "strengths": [...] or None}. `strengths`, where given, is aligned
     with the responses: how much better the response is than the next group below it (0 unsaid, 1 slightly, 2 better,
-    3 much better); the strength between two responses is the sum over the steps between them.
+    3 much better); the strength between two responses is the sum over the steps between them. `soft`, where given, is
+    [[i, j, p], ...]: the probability p that i is preferred to j, in place of what the ranks say.
     """
     totals: dict[tuple[int, int], list[float]] = {}
     for ranking in rankings:
@@ -47,17 +48,25 @@ def edges(rankings: Iterable[Mapping[str, Any]], n: int) -> list[Edge]:
         if weight <= 0:
             continue
         steps = _steps(ranks, ranking.get("strengths"))
+        soft = {(i, j): p for i, j, p in ranking.get("soft") or ()}
         for i in range(n):
+            ri = ranks[i]
+            if ri is None:
+                continue
             for j in range(i + 1, n):
-                ri, rj = ranks[i], ranks[j]
-                if ri is None or rj is None:
+                rj = ranks[j]
+                if rj is None:
                     continue
-                total = totals.setdefault((i, j), [0.0, 0.0, 0.0])
+                total = totals.get((i, j))
+                if total is None:
+                    total = totals[i, j] = [0.0, 0.0, 0.0]
                 total[0] += weight
-                total[1] += weight * (1.0 if ri < rj else 0.0 if ri > rj else 0.5)
-                lower, upper = min(ri, rj), max(ri, rj)
-                strength = sum(step for rank, step in steps.items() if lower <= rank < upper)
-                total[2] += weight * (strength if ri < rj else -strength)
+                prefers = 1.0 if ri < rj else 0.0 if ri > rj else 0.5
+                total[1] += weight * (soft.get((i, j), prefers) if soft else prefers)
+                if steps:
+                    lower, upper = min(ri, rj), max(ri, rj)
+                    strength = sum(step for rank, step in steps.items() if lower <= rank < upper)
+                    total[2] += weight * (strength if ri < rj else -strength)
     return [
         Edge(i, j, weight, wins / weight, margin / weight) for (i, j), (weight, wins, margin) in sorted(totals.items())
     ]
@@ -94,10 +103,15 @@ def content_hash(messages: Sequence[Mapping[str, Any]]) -> str:
     return hashlib.sha256(canonical(messages).encode("utf-8")).hexdigest()
 
 
+def place_of(text: str, salt: str = "") -> int:
+    """The place of a canonical conversation in the order that splits go by: 0 to 2^64 - 1, by a salted hash."""
+    digest = hashlib.sha256((salt + "\n" + text).encode("utf-8")).digest()
+    return int.from_bytes(digest[:8], "big")
+
+
 def split_of(messages: Sequence[Mapping[str, Any]], test_fraction: float, salt: str = "") -> str:
     """'train' or 'test', decided by the prompt alone, so that no prompt is ever in both.
 
     The same prompt falls on the same side in every project, version and machine that uses the same salt.
     """
-    digest = hashlib.sha256((salt + "\n" + canonical(messages)).encode("utf-8")).digest()
-    return "test" if int.from_bytes(digest[:8], "big") < test_fraction * 2**64 else "train"
+    return "test" if place_of(canonical(messages), salt) < test_fraction * 2**64 else "train"

@@ -9,8 +9,9 @@ from typing import Any
 
 from django.db.models import QuerySet
 
+from annotate.datasets.selectors import version_split
 from annotate.models import DatasetVersion, Generator, Project, Response
-from annotate.pairs import content_hash, split_of
+from annotate.pairs import content_hash
 from rewardmodel.models import RewardModel
 from rl.models import EvaluationRun, PolicyRun
 from runs.artifacts import artifact_path
@@ -32,7 +33,7 @@ def evaluation_runs() -> QuerySet[EvaluationRun]:
 
 def is_held_out(messages: list[dict[str, str]], version: DatasetVersion) -> bool:
     """Whether a dataset version keeps this prompt, wherever it comes from, out of training."""
-    return split_of(messages, float(version.run.config.get("test_fraction", 0.0))) == "test"
+    return version_split(version)(messages) == "test"
 
 
 def dataset_prompts(version: DatasetVersion) -> Iterator[dict[str, Any]]:

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import datetime
+import json
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
-from django.db.models import Count, Exists, OuterRef, Prefetch, Q, QuerySet
+from django.db.models import BooleanField, Count, Exists, F, Func, OuterRef, Q, QuerySet, Value
 
-from annotate.datasets.build import REVIEWER, Record
 from annotate.datasets.config import DatasetConfig
 from annotate.datasets.models import DatasetRun, DatasetVersion
+from annotate.pairs import content_hash, split_of
 from annotate.projects.models import Project
-from annotate.quality.reliability import PRIOR, weight_of
-from annotate.quality.selectors import reliability_weights
 from annotate.ranking.models import Comparison, ComparisonResponse, Judgement
 from annotate.review.models import Adjudication
+from runs.artifacts import artifact_path
+from runs.models import Artifact
 
-CHUNK = 500
 # Came too late for a place. What was imported has no assignment, and is not extra.
 EXTRA = Q(assignment__isnull=False, assignment__slot__isnull=True)
+ANYWHERE = "$[*] ? (@.flag == $keys[*])"  # in a judgement's flags
+ON_PROMPT = "$[*] ? (@.flag == $keys[*] && (!exists (@.response) || @.response == null))"
+Purpose = Comparison.Purpose
 
 
 def dataset_versions() -> QuerySet[DatasetVersion]:
@@ -31,27 +36,38 @@ def dataset_runs() -> QuerySet[DatasetRun]:
     return DatasetRun.objects.select_related("project", "created_by", "version").order_by("-pk")
 
 
-def judgements_for(project: Project, config: DatasetConfig) -> QuerySet[Judgement]:
-    """The judgements that the filters let through: of work, current (so not withdrawn), and not decided over."""
-    chosen = Q(comparison__project=project, comparison__purpose=Comparison.Purpose.WORK, is_current=True)
+# what the filters let through -----------------------------------------------------------------------------------------
+
+
+def judgements_for(
+    project: Project, config: DatasetConfig, *, within: Sequence[int] | None = None
+) -> QuerySet[Judgement]:
+    """The judgements that the filters let through: of work, current (so not withdrawn), and not decided over.
+
+    within: ids of some comparisons that are known to be let through, to look at these only.
+    """
+    chosen = Q(is_current=True) & _days(config)
     if config.sources:
         chosen &= Q(source__in=config.sources)
-    if config.rounds:
-        chosen &= Q(comparison__round__in=config.rounds)
+    if config.annotators:
+        chosen &= Q(annotator__in=config.annotators)
+    if config.exclude_annotators:
+        chosen &= ~Q(annotator__in=config.exclude_annotators)
     if not config.include_extra:
         chosen &= ~EXTRA
-    decided = decisions_for(project, config).filter(comparison=OuterRef("comparison"))
-    return Judgement.objects.filter(~Exists(decided), chosen)
+    decided = decisions_for(project, config, within=within).filter(comparison=OuterRef("comparison"))
+    return Judgement.objects.filter(chosen, *_where(project, config, within)).filter(~Exists(decided))
 
 
-def decisions_for(project: Project, config: DatasetConfig) -> QuerySet[Adjudication]:
-    """Reviewers' current decisions that stand in place of judgements; none where people's judgements are not wanted."""
-    if not config.use_adjudications or (config.sources and "human" not in config.sources):
+def decisions_for(
+    project: Project, config: DatasetConfig, *, within: Sequence[int] | None = None
+) -> QuerySet[Adjudication]:
+    """Reviewers' current decisions that stand in place of judgements; none where people's judgements are not wanted,
+    or only those of some."""
+    of_people = not config.sources or "human" in config.sources
+    if not config.use_adjudications or not of_people or config.annotators:
         return Adjudication.objects.none()
-    rows = Adjudication.objects.filter(
-        comparison__project=project, comparison__purpose=Comparison.Purpose.WORK, is_current=True
-    )
-    return rows.filter(comparison__round__in=config.rounds) if config.rounds else rows
+    return Adjudication.objects.filter(Q(is_current=True) & _days(config), *_where(project, config, within))
 
 
 def comparisons_for(project: Project, config: DatasetConfig) -> QuerySet[Comparison]:
@@ -61,21 +77,74 @@ def comparisons_for(project: Project, config: DatasetConfig) -> QuerySet[Compari
     return Comparison.objects.filter(Q(pk__in=judged) | Q(pk__in=decided), project=project)
 
 
+def _where(project: Project, config: DatasetConfig, within: Sequence[int] | None) -> list[Any]:
+    """What the filters say of the comparison that something is about: itself, its prompt, responses and flags."""
+    if within is not None:
+        return [Q(comparison__in=within)]
+    purposes = [Purpose.WORK, Purpose.GOLD] if config.include_gold else [Purpose.WORK]
+    where: list[Any] = [Q(comparison__project=project, comparison__purpose__in=purposes)]
+    if config.rounds:
+        where.append(Q(comparison__round__in=config.rounds))
+    if config.tags:
+        where.append(Q(comparison__prompt__tags__overlap=config.tags))
+    if config.exclude_tags:
+        where.append(~Q(comparison__prompt__tags__overlap=config.exclude_tags))
+    if config.languages:
+        where.append(Q(comparison__prompt__language__in=config.languages))
+    if config.generators:
+        members = ComparisonResponse.objects.filter(
+            comparison__project=project, response__generator__name__in=config.generators
+        )
+        enough = members.order_by().values("comparison").annotate(n=Count("pk")).filter(n__gte=2)
+        where.append(Q(comparison__in=enough.values("comparison")))
+    if config.exclude_flags:
+        where.append(~Exists(flagged_judgements(config).filter(comparison=OuterRef("comparison"))))
+    return where
+
+
+def _days(config: DatasetConfig) -> Q:
+    """Days are whole, in UTC."""
+    days = Q()
+    if config.since:
+        days &= Q(created_at__gte=_midnight(config.since))
+    if config.until and config.until < datetime.date.max:
+        days &= Q(created_at__lt=_midnight(config.until + datetime.timedelta(days=1)))
+    return days
+
+
+def _midnight(day: datetime.date) -> datetime.datetime:
+    return datetime.datetime.combine(day, datetime.time(), datetime.UTC)
+
+
+def flagged_judgements(config: DatasetConfig) -> QuerySet[Judgement]:
+    """Judgements with a flag that takes a comparison out: an excluded one about its prompt or, where the configuration
+    says so, about a response. Whoever sets a flag, it counts."""
+    path = ON_PROMPT if config.flagged == "response" else ANYWHERE
+    keys = Value(json.dumps({"keys": config.exclude_flags}))
+    found = Func(
+        F("flags"), Value(path), keys, template="jsonb_path_exists(%(expressions)s)", output_field=BooleanField()
+    )
+    return Judgement.objects.filter(found, is_current=True)
+
+
+# counting -------------------------------------------------------------------------------------------------------------
+
+
 def dataset_preview(project: Project, config: DatasetConfig) -> dict[str, int]:
     """Upper bounds of what a build would find, from counts alone.
 
-    judgements, of which so many extra, by annotators; decisions of reviewers; on comparisons of prompts.
+    judgements, of which so many extra, by annotators; decisions of reviewers; on comparisons of prompts. contested: of
+    these comparisons, how many are known to fall below the least agreement.
     """
+    comparisons = comparisons_for(project, config)
+    contested = Count("pk", filter=Q(disagreement__gt=1 - config.minimum_agreement))
     return (
         judgements_for(project, config).aggregate(
             judgements=Count("pk"),
             extra=Count("pk", filter=EXTRA),
             annotators=Count("annotator", distinct=True),
         )
-        | comparisons_for(project, config).aggregate(
-            comparisons=Count("pk"),
-            prompts=Count("prompt", distinct=True),
-        )
+        | comparisons.aggregate(comparisons=Count("pk"), prompts=Count("prompt", distinct=True), contested=contested)
         | {"decisions": decisions_for(project, config).count()}
     )
 
@@ -86,71 +155,31 @@ def dataset_pseudonyms(project: Project, config: DatasetConfig) -> dict[int, str
     return {pk: f"a{number}" for number, pk in enumerate(annotators, start=1)}
 
 
-def dataset_records(
-    project: Project, config: DatasetConfig, *, pseudonyms: Mapping[int, str] | None = None
-) -> Iterator[Record]:
-    """Every comparison to be taken in order of its id, a chunk in memory at a time."""
-    pseudonyms = dataset_pseudonyms(project, config) if pseudonyms is None else pseudonyms
-    weigh = _weighing(project, config)
-    members = ComparisonResponse.objects.select_related("response__generator").order_by("position")
-    judgements = judgements_for(project, config).select_related("assignment").order_by("pk")
-    found = (
-        comparisons_for(project, config)
-        .select_related("prompt")
-        .prefetch_related(
-            Prefetch("members", queryset=members),
-            Prefetch("judgements", queryset=judgements, to_attr="chosen_judgements"),
-            Prefetch("adjudications", queryset=decisions_for(project, config), to_attr="decisions"),
-        )
-        .order_by("pk")
-    )
-    for comparison in found.iterator(chunk_size=CHUNK):
-        yield _record(comparison, pseudonyms, weigh)
+# splits ---------------------------------------------------------------------------------------------------------------
 
 
-def _weighing(project: Project, config: DatasetConfig) -> Callable[[int], float]:
-    """The weight of an annotator, by id; who is too new to be estimated has the prior's.
+def version_split(version: DatasetVersion) -> Callable[[Sequence[Mapping[str, Any]]], str]:
+    """Tells the side of a prompt in a version: 'train' or 'test'.
 
-    Rounded, for the last digits of an estimate mean nothing and need not be the same on two machines.
+    Of a prompt that is not in it, the side where its hash alone puts it.
     """
-    if config.weights == "equal":
-        return lambda annotator: 1.0
-    estimated = reliability_weights(project)
-    prior = weight_of(PRIOR.value)
-    return lambda annotator: round(estimated.get(annotator, prior), 4)
-
-
-def _record(comparison: Any, pseudonyms: Mapping[int, str], weigh: Callable[[int], float]) -> Record:
-    responses = [member.response for member in comparison.members.all()]
-    keys = [str(response.pk) for response in responses]
-    rankings: dict[str, list[dict[str, Any]]] = {}
-    said = comparison.decisions or comparison.chosen_judgements
-    for each in said:
-        is_judgement = isinstance(each, Judgement)
-        for dimension, ranks in each.rankings.items():
-            strengths = each.strengths.get(dimension) if is_judgement else None
-            rankings.setdefault(dimension, []).append(
-                {
-                    "ranks": [ranks.get(key) for key in keys],
-                    "weight": weigh(each.annotator_id) if is_judgement else 1.0,
-                    "annotator": pseudonyms[each.annotator_id] if is_judgement else REVIEWER,
-                    "strengths": [strengths.get(key) for key in keys] if strengths else None,
-                }
-            )
-    return Record(
-        comparison=str(comparison.pk),
-        prompt=[{"role": turn["role"], "content": turn["content"]} for turn in comparison.prompt.messages],
-        responses=[
-            {"id": key, "text": response.text, "generator": response.generator.name}
-            for key, response in zip(keys, responses, strict=True)
-        ],
-        rankings=rankings,
-        tags=sorted(comparison.prompt.tags),
-        sources=tuple(each.source if isinstance(each, Judgement) else REVIEWER for each in said),
-        extra=sum(isinstance(each, Judgement) and _is_extra(each) for each in said),
-        is_decided=bool(comparison.decisions),
+    config = version.run.config
+    fraction, salt = float(config.get("test_fraction", 0.0)), config.get("salt", "")
+    known = (
+        _known_splits(version.artifact_id, version.sha256) if config.get("stratify_by", "nothing") != "nothing" else {}
     )
 
+    def split(messages: Sequence[Mapping[str, Any]]) -> str:
+        found = known.get(bytes.fromhex(content_hash(messages))) if known else None
+        return found or split_of(messages, fraction, salt)
 
-def _is_extra(judgement: Judgement) -> bool:
-    return judgement.assignment is not None and judgement.assignment.slot is None
+    return split
+
+
+@lru_cache(maxsize=8)
+def _known_splits(artifact: int, sha256: str) -> dict[bytes, str]:
+    """{hash of a prompt: its side} of a stratified version, which never changes."""
+    with open(
+        artifact_path(Artifact.objects.get(pk=artifact, sha256=sha256)) / "splits.jsonl", encoding="utf-8"
+    ) as file:
+        return {bytes.fromhex(row["prompt"]): row["split"] for row in map(json.loads, file)}

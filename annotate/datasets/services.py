@@ -23,6 +23,18 @@ from runs.services import run_enqueue
 KIND = "dataset"
 
 
+def dataset_config(project: Project, config: dict[str, Any]) -> DatasetConfig:
+    """A checked configuration. Raises ValidationError with field errors, also for what the project does not have."""
+    checked = config_validated(DatasetConfig, config)
+    known = list(project.dimensions.values_list("key", flat=True))
+    absent = [name for name in checked.dimensions if name not in known]
+    if absent:
+        raise ValidationError(
+            {"dimensions": f"{project} has no dimension {', '.join(absent)}. Choose among {', '.join(known)}."}
+        )
+    return checked
+
+
 @transaction.atomic
 def dataset_run_start(
     *, project: Project, config: dict[str, Any] | None = None, title: str = "", user: User | None = None
@@ -31,13 +43,7 @@ def dataset_run_start(
 
     Raises ValidationError with field errors, before any run exists.
     """
-    checked = config_validated(DatasetConfig, config or {})
-    known = list(project.dimensions.values_list("key", flat=True))
-    absent = [name for name in checked.dimensions if name not in known]
-    if absent:
-        raise ValidationError(
-            {"dimensions": f"{project} has no dimension {', '.join(absent)}. Choose among {', '.join(known)}."}
-        )
+    checked = dataset_config(project, config or {})
     found = dataset_preview(project, checked)
     if not found["judgements"] and not found["decisions"]:
         raise ValidationError("No judgement matches these filters, so the dataset would be empty.")

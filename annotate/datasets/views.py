@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse
@@ -10,10 +12,12 @@ from django.shortcuts import get_object_or_404, redirect, render
 
 from accounts.models import User
 from accounts.permissions import admin_required
-from annotate.datasets.config import DatasetConfig
-from annotate.datasets.forms import DatasetRunForm
+from annotate.datasets.card import TITLES as PLOTS
+from annotate.datasets.forms import DatasetRunForm, ExportForm
 from annotate.datasets.selectors import dataset_preview, dataset_runs, dataset_versions
 from annotate.datasets.services import dataset_run_start
+from annotate.datasets.words import choices_of
+from annotate.formats.writing import FORMATS_OUT
 from annotate.projects.models import Project
 from annotate.ranking.sanitise import render_markdown
 from runs.artifacts import artifact_open
@@ -65,11 +69,20 @@ def dataset_detail(request: HttpRequest, pk: int) -> HttpResponse:
             (name, {**tally, "comparison_count": sum(tally["comparisons"].values())})
             for name, tally in version.counts["dimensions"].items()
         ],
-        "choices": [
-            (field.title or name, "all" if version.run.config.get(name) == [] else version.run.config.get(name))
-            for name, field in DatasetConfig.model_fields.items()
+        "choices": choices_of(version),
+        "plots": [
+            {"name": path.partition("/")[2], "alt": PLOTS.get(path, path)}
+            for path in (file["path"] for file in version.artifact.manifest["files"])
+            if path.startswith("plots/")
         ],
-        "card": render_markdown(card),
+        "shares": [
+            (title, list(version.counts[key].items()))
+            for key, title in (("languages", "Languages"), ("tags", "Tags"), ("generators", "Responses by"))
+            if version.counts.get(key)
+        ],
+        "export": ExportForm(version),
+        "formats": FORMATS_OUT.values(),
+        "card": render_markdown(re.sub(r"## Plots\n.*?(?=\n## )", "", card, flags=re.DOTALL)),
     }
     return render(request, "annotate/datasets/detail.html", context)
 

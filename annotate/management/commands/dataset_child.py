@@ -12,7 +12,8 @@ from django.db import connection, transaction
 
 from annotate.datasets.build import Record, write_dataset
 from annotate.datasets.config import DatasetConfig
-from annotate.datasets.selectors import dataset_preview, dataset_pseudonyms, dataset_records
+from annotate.datasets.reading import dataset_records, dataset_strata
+from annotate.datasets.selectors import comparisons_for, dataset_pseudonyms
 from annotate.projects.models import Project
 from annotate.quality.services import quality_report_refresh
 from annotate.review.models import Withdrawal
@@ -40,7 +41,7 @@ def build(run: RunDir) -> None:
         with connection.cursor() as cursor:
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         project = Project.objects.get(pk=run.inputs["project"])
-        total = dataset_preview(project, config)["comparisons"]
+        total = comparisons_for(project, config).count()
         dimensions = [
             key
             for key in project.dimensions.values_list("key", flat=True)
@@ -49,7 +50,10 @@ def build(run: RunDir) -> None:
         pseudonyms = dataset_pseudonyms(project, config)
         records = _watched(run, dataset_records(project, config, pseudonyms=pseudonyms), total)
         used: set[str] = set()
-        counts = write_dataset(run.output, records, config, name=project.name, dimensions=dimensions, used=used)
+        strata = dataset_strata(project, config)
+        counts = write_dataset(
+            run.output, records, config, name=project.name, dimensions=dimensions, used=used, strata=strata
+        )
         withdrawals = Withdrawal.objects.filter(project=project, restored_at=None)
         known = list(withdrawals.order_by("pk").values_list("pk", flat=True))
     if not counts["dimensions"]:

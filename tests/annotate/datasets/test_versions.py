@@ -128,7 +128,7 @@ def test_a_run_freezes_the_judgements_into_a_version(version, project, annotator
     assert {pair["weight"] for pair in helpful} == {2.0}
     rankings = (folder / "rankings.jsonl").read_text("utf-8")
     assert annotator.username not in rankings
-    assert '"annotator": "a1"' in rankings
+    assert '"annotator":"a1"' in rankings
     card = (folder / "README.md").read_text("utf-8")
     assert "Simulated annotators are not people" in card
     assert version.counts["sources"] == {"human": 6, "simulated": 6}
@@ -166,8 +166,10 @@ def test_export_copies_the_files_and_overwrites_nothing(version, tmp_path):
     call_command("export_dataset", str(version.pk), str(tmp_path / "out"))
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         "README.md",
+        "lineage.jsonl",
         "manifest.json",
         "pairs.jsonl",
+        "plots",
         "rankings.jsonl",
     }
     with pytest.raises(CommandError, match="exists already"):
