@@ -98,10 +98,11 @@ OPEN = f"""
     AND NOT EXISTS (
         SELECT FROM annotate_assignment a
         WHERE a.comparison_id = c.id AND a.annotator_id = %(annotator)s AND a.state <> 'released')
-    AND NOT EXISTS (
-        SELECT FROM annotate_comparison g JOIN annotate_assignment a ON a.comparison_id = g.id
-        WHERE g.project_id = c.project_id AND g.dedup_key = 'gold:' || c.id
-        AND a.annotator_id = %(annotator)s AND a.state <> 'released')
+    AND c.id <> ALL (ARRAY(
+        SELECT substr(g.dedup_key, 6)::bigint
+        FROM annotate_comparison g JOIN annotate_assignment a ON a.comparison_id = g.id
+        WHERE g.project_id = %(project)s AND NOT (g.purpose = 'work') AND starts_with(g.dedup_key, 'gold:')
+        AND a.annotator_id = %(annotator)s AND a.state <> 'released'))
     AND c.overlap > {IMPORTED} + (
         SELECT count(*) FROM annotate_assignment a
         WHERE a.comparison_id = c.id AND a.slot IS NOT NULL
