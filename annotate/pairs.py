@@ -79,6 +79,12 @@ def _steps(ranks: Ranks, strengths: Sequence[float | None] | None) -> dict[int, 
     return {rank: float(s) for rank, s in zip(ranks, strengths, strict=True) if rank is not None and s}
 
 
+def dense(ranks: Mapping[str, int]) -> dict[str, int]:
+    """The same order with its gaps closed: ranks 1, 3, 3 become 1, 2, 2."""
+    places = {rank: place for place, rank in enumerate(sorted(set(ranks.values())), start=1)}
+    return {key: places[rank] for key, rank in ranks.items()}
+
+
 def pairs(rankings: Iterable[Mapping[str, Any]], n: int, *, keep_ties: bool = False) -> list[tuple[int, int, Edge]]:
     """Edges as (chosen, rejected, edge), chosen being whom the judges prefer; even edges only if `keep_ties`."""
     result = []

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import combinations
 
+from annotate.pairs import dense
+
 Ranks = Mapping[str, int]
 Rankings = Mapping[str, Ranks]
 
@@ -70,11 +72,9 @@ def reference_read(
         for rank in ranks.values():
             if isinstance(rank, bool) or not isinstance(rank, int) or rank < 1:
                 raise ValueError(f"{dimensions[key]}: {rank!r} is not a rank; 1 is best.")
-        places = {rank: place for place, rank in enumerate(sorted(set(ranks.values())), start=1)}
-        if only_best:
-            places = {rank: min(place, 2) for rank, place in places.items()}
         if ranks:
-            result[key] = {str(response): places[rank] for response, rank in ranks.items()}
+            placed = dense({str(response): rank for response, rank in ranks.items()})
+            result[key] = {response: min(rank, 2) for response, rank in placed.items()} if only_best else placed
     if not any(True for ranks in result.values() for _ in ordered_pairs(ranks)):
         raise ValueError("The known answer must put at least one response before another.")
     return result

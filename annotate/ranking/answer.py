@@ -12,6 +12,8 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
+from annotate.pairs import dense
+
 STRONGEST = 3  # 1 slightly, 2 better, 3 much better
 LONGEST_RATIONALE = 10_000
 LONGEST_EDIT = 60_000
@@ -115,12 +117,6 @@ class Answer:
 
     def json(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.__slots__}
-
-
-def dense(ranks: Mapping[str, int]) -> Ranks:
-    """The same order with its gaps closed: ranks 1, 3, 3 become 1, 2, 2."""
-    places = {rank: place for place, rank in enumerate(sorted(set(ranks.values())), start=1)}
-    return {key: places[rank] for key, rank in ranks.items()}
 
 
 def ranks_of_points(points: Mapping[str, int]) -> Ranks:

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.http import QueryDict
 
-from annotate.ranking.answer import dense
+from annotate.pairs import dense
 
 Rows = dict[str, dict[str, int]]
 
@@ -18,7 +18,7 @@ def form_read(form: QueryDict, keys: Sequence[str]) -> dict[str, Any]:
     Fields: rank-DIMENSION-A, points-KEY-A, verdict-DIMENSION (A, B, tie or bad), strength-DIMENSION, best-DIMENSION,
     all_bad, flag (KEY:A, or KEY: about the prompt), rationale, edit-response with edit-text.
     """
-    rankings, all_bad, strengths = _rows(form, "rank"), form.getlist("all_bad"), {}
+    rankings, all_bad, strengths = rows_read(form, "rank"), form.getlist("all_bad"), {}
     for dimension, verdict in _chosen(form, "verdict").items():
         if verdict == "bad":
             all_bad.append(dimension)
@@ -39,7 +39,7 @@ def form_read(form: QueryDict, keys: Sequence[str]) -> dict[str, Any]:
     return {
         "rankings": rankings,
         "strengths": strengths,
-        "ratings": _rows(form, "points"),
+        "ratings": rows_read(form, "points"),
         "all_bad": all_bad,
         "flags": flags,
         "rationale": form.get("rationale", ""),
@@ -52,7 +52,8 @@ def gaps_closed(given: Mapping[str, Any]) -> dict[str, Any]:
     return dict(given) | {"rankings": {d: dense(ranks) for d, ranks in given["rankings"].items()}}
 
 
-def _rows(form: QueryDict, prefix: str) -> Rows:
+def rows_read(form: QueryDict, prefix: str) -> Rows:
+    """{key: {letter: number}} of the fields PREFIX-KEY-LETTER that hold a number."""
     rows: Rows = {}
     for name, value in form.items():
         if name.startswith(f"{prefix}-") and str(value).isdecimal():

@@ -6,7 +6,7 @@ cannot learn who is who; times stay away for the same reason. Generators are for
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,10 +17,11 @@ from django.utils.translation import gettext as _
 
 from accounts.models import User
 from annotate.generation.models import Response
+from annotate.pairs import dense
 from annotate.projects.models import Dimension
 from annotate.quality.consensus import consensus
-from annotate.ranking.answer import dense
 from annotate.ranking.engine import display_order
+from annotate.ranking.form import rows_read
 from annotate.ranking.models import Comparison, Judgement
 from annotate.ranking.rules import rules_of
 from annotate.ranking.sanitise import render_markdown, render_plain
@@ -225,19 +226,11 @@ def _suggestions(given: list[dict[str, int]], names: Mapping[str, str]) -> list[
 def form_read(form: QueryDict, names: Mapping[str, str]) -> dict[str, Any]:
     """The decision of the form, in response ids; gaps between ranks are closed: who chose 1 and 3 meant 1 and 2."""
     ids = {letter: pk for pk, letter in names.items()}
-    rankings: dict[str, dict[str, int]] = {}
-    for name, value in _ranks(form.items()):
-        dimension, _dash, letter = name.removeprefix("rank-").rpartition("-")
-        rankings.setdefault(dimension, {})[ids.get(letter, letter)] = value
     return {
-        "rankings": {dimension: dense(ranks) for dimension, ranks in rankings.items()},
+        "rankings": {
+            dimension: dense({ids.get(letter, letter): rank for letter, rank in row.items()})
+            for dimension, row in rows_read(form, "rank").items()
+        },
         "all_bad": form.getlist("all_bad"),
         "rationale": form.get("rationale", ""),
     }
-
-
-def _ranks(items: Iterable[tuple[str, Any]]) -> Iterable[tuple[str, int]]:
-    for name, value in items:
-        text = str(value)
-        if name.startswith("rank-") and text.isascii() and text.isdigit() and len(text) < 4:
-            yield name, int(text)
