@@ -15,9 +15,9 @@ from typing import Any
 from annotate.datasets.config import DatasetConfig
 from annotate.datasets.records import Ranking
 from annotate.pairs import Edge, edges
-from annotate.quality.consensus import consensus
-from annotate.quality.reliability import PRIOR, soft_label
+from annotate.quality.consensus import consensus, soft_labels
 
+METHODS = {"majority": "majority", "consensus": "bradley-terry"}
 DIGITS = 4  # of soft labels and strengths: the rest is noise, and need not be the same on two machines
 
 
@@ -32,60 +32,32 @@ def aggregated(rankings: Sequence[Ranking], n: int, config: DatasetConfig) -> li
     counted = [ranking for ranking in judged if ranking["weight"] > 0] or [{**each, "weight": 1.0} for each in judged]
     found = edges(counted, n)
     made: Ranking = {
-        "ranks": majority(found, counted, n) if config.aggregation == "majority" else _consensus(counted),
+        "ranks": _consensus(counted, METHODS[config.aggregation]),
         "weight": round(sum(ranking["weight"] for ranking in counted), DIGITS),
         "annotator": config.aggregation,
     }
     made["strengths"] = _strengths(made["ranks"], found)
     if config.aggregation == "consensus":
-        made["soft"] = _soft(counted, n, is_weighted=config.weights == "reliability")
+        made["soft"] = _soft(counted, is_weighted=config.weights == "reliability")
     return [made, *edits]
 
 
-def majority(found: Sequence[Edge], rankings: Sequence[Ranking], n: int) -> list[int | None]:
-    """Dense ranks by how many responses a weighted majority puts below each, an even pair counting half (Copeland).
-
-    The same as annotate.quality.consensus with method "majority", from edges that are there already.
-    """
-    won = [0.0] * n
-    for edge in found:
-        won[edge.i] += 1.0 if edge.p > 0.5 else 0.5 if edge.p == 0.5 else 0.0
-        won[edge.j] += 1.0 if edge.p < 0.5 else 0.5 if edge.p == 0.5 else 0.0
-    placed = [any(ranking["ranks"][i] is not None for ranking in rankings) for i in range(n)]
-    place = {score: rank for rank, score in enumerate(sorted({won[i] for i in range(n) if placed[i]}, reverse=True), 1)}
-    return [place[won[i]] if placed[i] else None for i in range(n)]
-
-
-def _consensus(rankings: Sequence[Ranking]) -> list[int | None]:
+def _consensus(rankings: Sequence[Ranking], method: str) -> list[int | None]:
     given = sorted((tuple(rank or 0 for rank in ranking["ranks"]), ranking["weight"]) for ranking in rankings)
-    return list(_consensus_of(tuple(given)))
+    return list(_consensus_of(tuple(given), method))
 
 
 @lru_cache(maxsize=20_000)  # a few people's rankings of a few responses repeat
-def _consensus_of(given: tuple[tuple[tuple[int, ...], float], ...]) -> tuple[int | None, ...]:
+def _consensus_of(given: tuple[tuple[tuple[int, ...], float], ...], method: str) -> tuple[int | None, ...]:
     rankings = [[rank or None for rank in ranks] for ranks, _ in given]
-    return tuple(consensus(rankings, weights=[weight for _, weight in given]).ranks)
+    return tuple(consensus(rankings, weights=[weight for _, weight in given], method=method).ranks)
 
 
-def _soft(rankings: Sequence[Ranking], n: int, *, is_weighted: bool) -> list[list[Any]]:
-    soft: list[list[Any]] = []
-    for i in range(n):
-        for j in range(i + 1, n):
-            votes = []
-            for ranking in rankings:
-                a, b = ranking["ranks"][i], ranking["ranks"][j]
-                if a is not None and b is not None:
-                    # A weight is 2 * reliability - 1.
-                    reliability = (1.0 + min(ranking["weight"], 1.0)) / 2 if is_weighted else PRIOR.value
-                    votes.append(((a < b) - (a > b), reliability))
-            if votes:
-                soft.append([i, j, _soft_of(tuple(sorted(votes)))])
-    return soft
-
-
-@lru_cache(maxsize=100_000)
-def _soft_of(votes: tuple[tuple[int, float], ...]) -> float:
-    return round(soft_label(list(votes)), DIGITS)
+def _soft(rankings: Sequence[Ranking], *, is_weighted: bool) -> list[list[Any]]:
+    # A weight is 2 * reliability - 1.
+    reliabilities = [(1.0 + min(ranking["weight"], 1.0)) / 2 for ranking in rankings] if is_weighted else None
+    labels = soft_labels([ranking["ranks"] for ranking in rankings], reliabilities=reliabilities)
+    return [[i, j, round(p, DIGITS)] for (i, j), p in labels.items()]
 
 
 def _strengths(ranks: Sequence[int | None], found: Sequence[Edge]) -> list[float | None] | None:

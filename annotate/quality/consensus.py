@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,7 +89,12 @@ def soft_labels(
                 b = ranks[j]
                 if a is not None and b is not None:
                     votes.setdefault((i, j), []).append(((a < b) - (a > b), reliability))
-    return {pair: soft_label(given, spread=spread, tie=tie) for pair, given in sorted(votes.items())}
+    return {pair: _label(tuple(sorted(given)), spread, tie) for pair, given in sorted(votes.items())}
+
+
+@lru_cache(maxsize=100_000)  # a few people's votes on a pair repeat, and a build asks for hundreds of thousands
+def _label(votes: tuple[tuple[int, float], ...], spread: float, tie: float) -> float:
+    return soft_label(list(votes), spread=spread, tie=tie)
 
 
 def wins_of(ranks: NDArray[np.int16], weight: Floats) -> Floats:
