@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from django.utils.safestring import SafeString
 
+from annotate.gold.selectors import feedback_for
 from annotate.ranking.models import Comparison, Judgement
 from annotate.ranking.presets import in_language
 from annotate.ranking.sanitise import render_markdown
@@ -26,18 +27,17 @@ class Feedback:
 
 
 def feedback_of(judgement: Judgement, comparison: Comparison) -> Feedback | None:
-    """None for work, which has no reference, and where the project keeps its gold to itself."""
-    if comparison.purpose == Comparison.Purpose.WORK or not comparison.project.gold_feedback:
-        return None
-    gold = getattr(comparison, "gold", None)
-    if gold is None or judgement.gold_score is None:
+    """`feedback_for` in the words of the page; None where there is none."""
+    judgement.comparison = comparison  # with its project and dimensions, so that nothing is fetched again
+    known = feedback_for(judgement)
+    if known is None:
         return None
     names = letters(judgement.display_order)
     labels = {d.key: in_language(d.label) for d in comparison.project.dimensions.all()}
     orders = [
-        (label, standing(judgement.rankings.get(key, {}), names), standing(gold.rankings[key], names))
+        (label, standing(judgement.rankings.get(key, {}), names), standing(known["rankings"][key], names))
         for key, label in labels.items()
-        if gold.rankings.get(key)
+        if known["rankings"].get(key)
     ]
-    explanation = render_markdown(gold.explanation) if gold.explanation else ""
-    return Feedback(judgement.gold_score, orders, explanation, comparison.prompt.question)
+    explanation = render_markdown(known["explanation"]) if known["explanation"] else ""
+    return Feedback(known["score"], orders, explanation, comparison.prompt.question)
