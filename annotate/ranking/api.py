@@ -163,7 +163,7 @@ class JudgementViewSet(viewsets.ReadOnlyModelViewSet):
         wanted = self.request.query_params
         if wanted.get("project"):
             judgements = judgements.filter(comparison__project__slug=wanted["project"])
-        if self.request.user.is_staff and wanted.get("comparison", "").isdigit():
+        if self.request.user.is_staff and wanted.get("comparison", "").isdecimal():
             judgements = judgements.filter(comparison=int(wanted["comparison"]))
         if self.action == "list" and wanted.get("all") not in ("1", "true"):
             judgements = judgements.filter(is_current=True)

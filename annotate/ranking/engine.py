@@ -27,44 +27,18 @@ from accounts.models import User
 from annotate.gold.selectors import Candidate, gold_due, gold_unseen, qualification_open
 from annotate.gold.services import membership_lock, qualification_judge
 from annotate.projects.models import Membership, Project, Prompt
-from annotate.ranking.limits import Allowance, allowance, begun_today, first_said, today_began
+from annotate.ranking.limits import allowance
 from annotate.ranking.models import Assignment, Comparison, ComparisonResponse
 from annotate.ranking.places import (
     IMPORTED,
-    comparison_lock,
-    disagreement_keep,
     free_slot,
     held,
     is_worn,
     lease_end,
-    lease_regain,
     lease_renew,
-    leases_expire,
-    leases_renew,
     settle,
 )
 from annotate.ranking.questions import with_questions
-
-__all__ = [
-    "Allowance",
-    "allowance",
-    "assignment_ahead",
-    "assignment_next",
-    "begun_today",
-    "comparison_lock",
-    "disagreement_keep",
-    "display_order",
-    "first_said",
-    "held",
-    "is_qualifying",
-    "lease_regain",
-    "leases_expire",
-    "leases_renew",
-    "open_count",
-    "open_first",
-    "settle",
-    "today_began",
-]
 
 State = Assignment.State
 Purpose = Comparison.Purpose

@@ -14,7 +14,7 @@ from accounts.models import User
 from annotate.gold.selectors import qualification_asked
 from annotate.projects.models import Guidelines, Membership, Project
 from annotate.ranking import selectors
-from annotate.ranking.engine import first_said, today_began
+from annotate.ranking.limits import first_said, today_began
 from annotate.ranking.models import Judgement
 from annotate.review.models import Adjudication
 

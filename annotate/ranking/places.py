@@ -31,13 +31,15 @@ Purpose = Comparison.Purpose
 # A lease is written anew only when a tenth of it is used up: an annotator at work would otherwise cost a write a click.
 WORN = 0.1
 
+
 # A judgement that fills a place: one whose author sits on it, or an imported one. Late ones, kept as extras, do not.
-FILLS = Q(is_current=True) & (Q(assignment=None) | Q(assignment__slot__isnull=False))
-FILLED = Count(
-    "judgements",
-    filter=Q(judgements__is_current=True)
-    & (Q(judgements__assignment=None) | Q(judgements__assignment__slot__isnull=False)),
-)
+def _fills(path: str = "") -> Q:
+    seated = Q(**{f"{path}assignment": None}) | Q(**{f"{path}assignment__slot__isnull": False})
+    return Q(**{f"{path}is_current": True}) & seated
+
+
+FILLS = _fills()
+FILLED = Count("judgements", filter=_fills("judgements__"))  # of a comparison
 
 # How many places imported judgements take of comparison `c`.
 IMPORTED = """(

@@ -14,8 +14,10 @@ from django.shortcuts import get_object_or_404
 from accounts.models import User
 from annotate.gold.selectors import gold_expected, gold_unseen, qualification_exists, qualification_open
 from annotate.projects.models import Membership, Project
-from annotate.ranking.engine import Allowance, allowance, begun_today, held, is_qualifying, open_count
+from annotate.ranking.engine import is_qualifying, open_count
+from annotate.ranking.limits import Allowance, allowance, begun_today
 from annotate.ranking.models import Assignment, Comparison, Judgement
+from annotate.ranking.places import held
 from annotate.ranking.questions import with_questions
 from annotate.ranking.rows import columns, fetch_joined
 

@@ -1,6 +1,6 @@
 from celery import shared_task
 
-from annotate.ranking.engine import leases_expire
+from annotate.ranking.places import leases_expire
 
 
 @shared_task(name="annotate.tasks.expire_leases")

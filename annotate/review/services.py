@@ -12,8 +12,8 @@ from django.utils.translation import gettext as _
 from accounts.audit import audit_record
 from accounts.models import User
 from annotate.ranking.answer import Answer, AnswerError, Rules
-from annotate.ranking.engine import comparison_lock
 from annotate.ranking.models import Comparison, Judgement
+from annotate.ranking.places import comparison_lock
 from annotate.review.models import Adjudication
 from annotate.review.selectors import has_judged, may_review
 

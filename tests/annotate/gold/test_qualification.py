@@ -142,7 +142,7 @@ def test_what_was_taken_back_is_asked_again(annotator, project):
 def test_a_lapsed_lease_comes_back_with_its_draft_and_late_answers_count(annotator, project):
     desk = assignment_next(annotator=annotator, project=project)
     let_lapse(desk)
-    from annotate.ranking.engine import leases_expire
+    from annotate.ranking.places import leases_expire
 
     leases_expire()
     assert draft_save(assignment=desk, draft={"rationale": "a"}).state == "active"

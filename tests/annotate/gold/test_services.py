@@ -9,9 +9,10 @@ from annotate.gold.models import Gold
 from annotate.gold.selectors import qualification_place
 from annotate.gold.services import gold_copy, gold_remove, gold_set, membership_qualify
 from annotate.projects.models import Membership
-from annotate.ranking.engine import assignment_next, leases_expire
+from annotate.ranking.engine import assignment_next
 from annotate.ranking.models import Assignment, Comparison
 from annotate.ranking.own import qualification_of
+from annotate.ranking.places import leases_expire
 from annotate.ranking.services import judgement_submit
 from annotate.review.models import Adjudication
 from tests.annotate.gold.stage import answer_right, answer_wrong, known_order, make_gold

@@ -10,8 +10,9 @@ import pytest
 from django.db import connection
 
 from accounts.models import User
-from annotate.ranking.engine import assignment_ahead, assignment_next, leases_expire
+from annotate.ranking.engine import assignment_ahead, assignment_next
 from annotate.ranking.models import Assignment, Comparison, Judgement
+from annotate.ranking.places import leases_expire
 from annotate.ranking.services import assignment_skip, draft_save, judgement_submit
 from tests.annotate.ranking.desk import in_shown_order, make_comparison, make_project
 

@@ -8,16 +8,11 @@ from django.utils import timezone
 from annotate.gold.services import gold_copy
 from annotate.projects.models import Membership
 from annotate.projects.services_comparisons import comparisons_change
-from annotate.ranking.engine import (
-    assignment_ahead,
-    assignment_next,
-    display_order,
-    lease_regain,
-    leases_expire,
-    today_began,
-)
+from annotate.ranking.engine import assignment_ahead, assignment_next, display_order
+from annotate.ranking.limits import today_began
 from annotate.ranking.models import Assignment, Comparison, Judgement
 from annotate.ranking.own import paces
+from annotate.ranking.places import lease_regain, leases_expire
 from annotate.ranking.selectors import done_today, queues, why_nothing
 from annotate.ranking.services import assignment_skip, assignment_start, judgement_submit, judgement_undo
 from annotate.review.withdrawals import work_withdraw

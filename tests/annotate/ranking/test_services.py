@@ -9,8 +9,9 @@ from django.utils import timezone
 
 from annotate.projects.models import Guidelines, Membership
 from annotate.projects.services_comparisons import comparisons_change
-from annotate.ranking.engine import assignment_ahead, assignment_next, leases_expire
+from annotate.ranking.engine import assignment_ahead, assignment_next
 from annotate.ranking.models import Assignment, Comparison, Judgement
+from annotate.ranking.places import leases_expire
 from annotate.ranking.services import (
     assignment_skip,
     assignment_start,
