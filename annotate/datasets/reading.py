@@ -73,7 +73,7 @@ def _weighing(project: Project, config: DatasetConfig) -> Weigh:
         return lambda annotator: 1.0
     estimated = reliability_weights(project)
     prior = weight_of(PRIOR.value)
-    return lambda annotator: round(estimated.get(annotator, prior), 4)
+    return lambda annotator: round(float(estimated.get(annotator, prior)), 4)
 
 
 def _grouped(rows: Iterable[Row]) -> Rows:

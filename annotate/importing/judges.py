@@ -25,10 +25,13 @@ def judge_name(project: Project, format: str, annotator: str, place: int = 1) ->
 
 
 def judges_ready(names: Iterable[str]) -> dict[str, int]:
-    """{user name: id}, after making the accounts that are missing. ValidationError if a name belongs to a person."""
-    wanted = set(names)
+    """{user name: id}, after making the accounts that are missing. ValidationError if a name belongs to a person.
+
+    They are made in the order given, that of the file, so that the same files make the same ids wherever they are read.
+    """
+    wanted = list(dict.fromkeys(names))
     User.objects.bulk_create(
-        [User(username=name, kind=User.Kind.IMPORT, is_active=False, password="!") for name in sorted(wanted)],  # noqa: S106
+        [User(username=name, kind=User.Kind.IMPORT, is_active=False, password="!") for name in wanted],  # noqa: S106
         ignore_conflicts=True,
     )
     found = {}

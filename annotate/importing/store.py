@@ -289,7 +289,7 @@ class Store:
         sheets = [(entry, sheet) for entry in entries for sheet in entry.judgements.sheets if not sheet.saved]
         for (_, sheet), pk in zip(sheets, self._ids("annotate_judgement", len(sheets)), strict=True):
             sheet.id = pk
-        absent = {sheet.judge for _, sheet in sheets} - self.judges.keys()
+        absent = [sheet.judge for _, sheet in sheets if sheet.judge not in self.judges]
         if absent:
             self.judges |= judges_ready(absent)
         for entry in entries:
