@@ -98,7 +98,7 @@ class AdapterSettings(Frozen):
         description=(
             "What is trained. lora: small low-rank matrices; dora: those and a magnitude; qlora: lora over "
             "a base in 4 bits, on a GPU only; ia3: one factor a channel; prefix: keys and values before the prompt in "
-            "every layer; prompt: embeddings before the prompt; ptuning: those, made by a small network; bitfit: biases; "
+            "every layer; prompt: embeddings before the prompt; ptuning: those, from a small network; bitfit: biases; "
             "head: nothing below the score; full: every weight. All but the three with virtual tokens "
             "are merged into an ordinary model at the end."
         ),
