@@ -85,14 +85,27 @@ class Scorer:
         """What a score is above a reward, one number a dimension."""
         return [float(self.card["shift"][dimension]) for dimension in self.dimensions]
 
+    @property
+    def members(self) -> int:
+        """Models in the ensemble; 1 for a plain model."""
+        return self.net.members
+
     def scores(
         self, conversations: Sequence[Conversation], *, batch_tokens: int = 8192, stop: Callable[[], bool] = _never
     ) -> list[list[list[float]]]:
         """Score the responses to each (messages, responses): for each, K rows of one score a dimension.
 
-        Texts are cut to the lengths that the model was trained with. Once `stop()` is true, InterruptedError.
+        The scores of an ensemble are the mean over its members. Texts are cut to the lengths that the model was trained
+        with. Once `stop()` is true, InterruptedError.
         """
         return self.score_groups([self.group(*each) for each in conversations], batch_tokens=batch_tokens, stop=stop)
+
+    def member_scores(
+        self, conversations: Sequence[Conversation], *, batch_tokens: int = 8192, stop: Callable[[], bool] = _never
+    ) -> list[list[list[list[float]]]]:
+        """As `scores`, by member: for each conversation, K rows of one list a member of one score a dimension."""
+        groups = [self.group(*each) for each in conversations]
+        return self.member_score_groups(groups, batch_tokens=batch_tokens, stop=stop)
 
     def rewards(
         self, conversations: Sequence[Conversation], *, batch_tokens: int = 8192, stop: Callable[[], bool] = _never
@@ -148,7 +161,7 @@ class Scorer:
     def member_score_groups(
         self, groups: Sequence[Group], *, batch_tokens: int = 8192, stop: Callable[[], bool] = _never
     ) -> list[list[list[list[float]]]]:
-        """For token ids: for each group, K rows of one list a member of one score a dimension.
+        """As `member_scores`, for token ids.
 
         A group of more than `batch_tokens` is scored in pieces, each with the prompt, so memory is bounded by the
         longest single sequence.
@@ -159,8 +172,8 @@ class Scorer:
         for batch in token_batches([piece for _, piece in pieces], batch_tokens):
             if stop():
                 raise InterruptedError("Scoring was asked to stop.")
-            for place, scores in zip(batch, self.net.scores([pieces[i][1] for i in batch]), strict=True):
-                scored[place] = scores.unsqueeze(1)
+            for place, scores in zip(batch, self.net.member_scores([pieces[i][1] for i in batch]), strict=True):
+                scored[place] = scores
         found: list[list[list[list[float]]]] = [[] for _ in groups]
         for (index, _), scores in zip(pieces, scored, strict=True):
             found[index] += scores.tolist()
