@@ -244,7 +244,7 @@ def trl_child(folder: Path) -> None:
 
 
 def _child(command: list[str], folder: Path, what: str) -> None:
-    """Run to the end, adding its CPU seconds to `what`.json. A run that was broken off is continued, not begun again."""
+    """Run to the end, adding its CPU seconds to `what`.json: a run that was broken off is continued."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     with open(folder / f"{what}.log", "ab") as log:
         code = subprocess.run(command, cwd=BASE_DIR, stdout=log, stderr=log).returncode

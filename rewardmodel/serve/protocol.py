@@ -20,7 +20,6 @@ from rewardmodel.serve.batching import Batcher, Busy, Closed, Rows
 from rewardmodel.serve.transcripts import Transcripts, Unreadable
 from rewardmodel.training.scoring import Encoding, Scored, Scorer
 
-
 T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)
 
@@ -187,9 +186,9 @@ class Desk:
             raise Refusal(503, "The server is shutting down.") from None
         except Exception as error:
             if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
-                raise Refusal(503, "The model ran out of memory. Start the server with a smaller --batch-tokens.") from (
-                    error
-                )
+                raise Refusal(
+                    503, "The model ran out of memory. Start the server with a smaller --batch-tokens."
+                ) from (error)
             raise Refusal(500, f"The model failed: {type(error).__name__}.") from error
         if not all(math.isfinite(value) for each in found for rows in each for row in rows for value in row):
             raise Refusal(500, "The model gave a score that is not a number.")

@@ -58,7 +58,7 @@ class Transcripts:
         tokenizer = chat.tokenizer
         names = {tokenizer.convert_ids_to_tokens(chat.end_id), tokenizer.convert_ids_to_tokens(chat.pad_id)}
         names |= {tokenizer.eos_token, tokenizer.pad_token}
-        self._enders = tuple(sorted(name for name in names if name))
+        self._enders = tuple(sorted(str(name) for name in names if name))
         self._leading = re.compile(f"(?:{'|'.join(map(re.escape, self._enders))})+")
         self._begin = tokenizer.bos_token or ""
         self._special = [token for token in tokenizer.all_special_tokens if token]

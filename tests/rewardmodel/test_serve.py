@@ -278,9 +278,7 @@ def test_what_was_asked_before_the_end_is_answered(directory, scorer):
         answers: dict[int, dict] = {}
 
         def one(number: int) -> None:
-            answers[number] = remote_rewards(
-                f"{served.url}/get_reward", [queries[number]], [prompts[number]], tries=1
-            )
+            answers[number] = remote_rewards(f"{served.url}/get_reward", [queries[number]], [prompts[number]], tries=1)
 
         threads = [threading.Thread(target=one, args=(number,)) for number in range(len(queries))]
         expected = 0
