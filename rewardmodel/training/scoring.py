@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from lm.chat import Chat
 from lm.loading import pick_device
-from lm.prefix import Group, token_batches
+from lm.prefix import Group
 from rewardmodel.training.data import closed
 from rewardmodel.training.model import RewardNet
+from rewardmodel.training.saving import load_net
 from runs.child import UserError
 
 CARD = "reward.json"
@@ -101,7 +101,7 @@ class Scorer:
         """Scores [K, members, dimensions] of each group."""
         found = [torch.empty(0)] * len(groups)
         self.net.classifier.eval()
-        for batch in token_batches(groups, batch_tokens):
+        for batch in self.net.batches(groups, batch_tokens):
             if stop():
                 raise InterruptedError("Scoring was asked to stop.")
             for index, scores in zip(batch, self.net.member_scores([groups[i] for i in batch]), strict=True):
@@ -119,15 +119,12 @@ def load_scorer(directory: str | Path, *, device: str = "auto") -> Scorer:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{folder} is not a reward model: its {CARD} cannot be read ({error}).") from error
     try:
-        classifier = AutoModelForSequenceClassification.from_pretrained(
-            folder, dtype="auto", trust_remote_code=False, use_safetensors=True
-        )
-        chat = Chat(AutoTokenizer.from_pretrained(folder, trust_remote_code=False))
-    except (OSError, ValueError, KeyError) as error:
+        net = load_net(folder, card, pick_device(device))
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise UserError(f"The reward model in {folder} cannot be loaded: {error}") from error
-    if classifier.config.num_labels != len(dimensions):
+    found = net.classifier.config.num_labels
+    if found != len(dimensions):
         raise UserError(
-            f"The reward model in {folder} has {classifier.config.num_labels} scores, but {CARD} names "
-            f"{len(dimensions)} dimensions."
+            f"The reward model in {folder} has {found} scores, but {CARD} names {len(dimensions)} dimensions."
         )
-    return Scorer(RewardNet(classifier.to(pick_device(device)).eval(), chat, dimensions), card)
+    return Scorer(net, card)
