@@ -175,6 +175,7 @@ def trl_child(folder: Path) -> None:
     from lm.loading import load_chat, resolve_model
     from rewardmodel.training.data import encode, read_rankings
     from rewardmodel.training.model import RewardNet
+    from rewardmodel.training.saving import save_net
 
     given = json.loads((folder / "study.json").read_text(encoding="utf-8"))
     study = Study(**given["study"])
@@ -231,7 +232,8 @@ def trl_child(folder: Path) -> None:
     shutil.rmtree(output, ignore_errors=True)
     output.mkdir(parents=True)
     merged: Any = trainer.model
-    RewardNet(merged.merge_and_unload(), chat, [study.dimension]).save(output)
+    plain = merged.merge_and_unload()
+    save_net(RewardNet(plain, chat, [study.dimension]), output, plain.dtype)
     card = {
         "format": "plumbline-reward-model/1",
         "dimensions": [study.dimension],

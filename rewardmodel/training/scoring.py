@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from lm.chat import Chat
 from lm.loading import pick_device
-from lm.prefix import Group, token_batches
+from lm.prefix import Group
 from rewardmodel.training.data import closed
 from rewardmodel.training.model import RewardNet
+from rewardmodel.training.saving import load_net
 from runs.child import UserError
 
 CARD = "reward.json"
@@ -169,7 +169,7 @@ class Scorer:
         pieces = [(index, piece) for index, group in enumerate(groups) for piece in _pieces(group, batch_tokens)]
         scored: list[Tensor] = [torch.empty(0)] * len(pieces)
         self.net.classifier.eval()
-        for batch in token_batches([piece for _, piece in pieces], batch_tokens):
+        for batch in self.net.batches([piece for _, piece in pieces], batch_tokens):
             if stop():
                 raise InterruptedError("Scoring was asked to stop.")
             for place, scores in zip(batch, self.net.member_scores([pieces[i][1] for i in batch]), strict=True):
@@ -196,18 +196,15 @@ def load_scorer(directory: str | Path, *, device: str = "auto") -> Scorer:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{folder} is not a reward model: its {CARD} cannot be read ({error}).") from error
     try:
-        classifier = AutoModelForSequenceClassification.from_pretrained(
-            folder, dtype="auto", trust_remote_code=False, use_safetensors=True
-        )
-        chat = Chat(AutoTokenizer.from_pretrained(folder, trust_remote_code=False))
-    except (OSError, ValueError, KeyError) as error:
+        net = load_net(folder, card, pick_device(device))
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise UserError(f"The reward model in {folder} cannot be loaded: {error}") from error
-    if classifier.config.num_labels != len(dimensions):
+    found = net.classifier.config.num_labels
+    if found != len(dimensions):
         raise UserError(
-            f"The reward model in {folder} has {classifier.config.num_labels} scores, but {CARD} names "
-            f"{len(dimensions)} dimensions."
+            f"The reward model in {folder} has {found} scores, but {CARD} names {len(dimensions)} dimensions."
         )
-    return Scorer(RewardNet(classifier.to(pick_device(device)).eval(), chat, dimensions), card)
+    return Scorer(net, card)
 
 
 def _pieces(group: Group, batch_tokens: int) -> list[Group]:
