@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import json
+import re
+import threading
+import time
 
 import pytest
+from django.core.files.base import ContentFile
 from django.core.files.storage import storages
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import connection
 from django.urls import reverse
 from django.utils import timezone
+from knox.models import AuthToken
 
 from annotate.importing.models import Import, ImportRun
-from annotate.importing.services import KEPT_FOR, import_sweep, import_upload
+from annotate.importing.services import KEPT_FOR, import_perform, import_sweep, import_upload
 from annotate.models import Comparison, Judgement, Prompt, Response
 from annotate.projects.services import project_create
+from config.env import BASE_DIR
 from runs.executor import run_execute
-from runs.services import run_cancel
+from runs.services import run_cancel, run_retry
 from tests.annotate.conftest import jsonl
 from tests.annotate.importing.files import PAIR, START
 
@@ -195,8 +202,6 @@ def test_a_cancelled_run_leaves_nothing_and_a_retry_ends_as_it_would_have(as_adm
     run = ImportRun.objects.get()
     run_cancel(run=run, user=admin)
     assert "The import was cancelled." in as_admin.get(page.request["PATH_INFO"]).content.decode()
-    from runs.services import run_retry
-
     run_retry(run=run, user=admin)
     run_execute(run_id=run.pk, worker="test")
     assert Prompt.objects.count() == 1200
@@ -207,8 +212,6 @@ def test_a_cancelled_run_leaves_nothing_and_a_retry_ends_as_it_would_have(as_adm
 def test_a_child_that_dies_after_its_commit_ends_well_when_it_is_tried_again(
     as_admin, project, admin, children_share_uploads
 ):
-    from annotate.importing.services import import_perform
-
     page = upload(as_admin, project, jsonl(*({"prompt": f"{n}"} for n in range(1200))))
     act(as_admin, page, "confirm")
     run = ImportRun.objects.get()
@@ -264,8 +267,6 @@ def test_what_is_wrong_is_said_over_rest(as_admin, project):
 
 
 def test_only_admins_import_over_rest(as_annotator, as_outsider, as_nobody, project, admin):
-    from django.core.files.base import ContentFile
-
     one = import_upload(project=project, file=ContentFile(b'{"prompt": "x"}\n'), filename="f", user=admin).pk
     for client in (as_annotator, as_outsider, as_nobody):
         for path in ("", f"{one}/", f"{one}/preview/", f"{one}/complaints/"):
@@ -279,3 +280,30 @@ def test_only_admins_import_over_rest(as_annotator, as_outsider, as_nobody, proj
 @pytest.mark.parametrize("given", ["0", "x", "99999999999999999999"])
 def test_an_id_that_is_none_finds_nothing(as_admin, given):
     assert as_admin.get(f"/api/v1/imports/?project={given}").json()["count"] == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_documented_python_example_works_as_it_stands(
+    project, admin, live_server, children_share_uploads, tmp_path, monkeypatch, capsys
+):
+    page = (BASE_DIR / "docs/datasets.md").read_text("utf-8")
+    example = re.findall(r"```python\n(.*?)```", page, re.DOTALL)[0].replace('"project": 1', f'"project": {project.pk}')
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pairs.jsonl").write_bytes(jsonl(PAIR))
+    worker = threading.Thread(target=work_on_the_first_run, daemon=True)
+    worker.start()
+    names = {"api": f"{live_server.url}/api/v1", "token": AuthToken.objects.create(admin)[1]}
+    exec(compile(example, "docs/datasets.md", "exec"), names)  # noqa: S102
+    worker.join(timeout=30)
+    said = capsys.readouterr().out.splitlines()
+    assert "'prompts': 1" in said[0] and said[-1].startswith("done ") and "'comparisons': 1" in said[-1]
+
+
+def work_on_the_first_run() -> None:
+    """What a worker does."""
+    try:
+        while not ImportRun.objects.exists():
+            time.sleep(0.05)
+        run_execute(run_id=ImportRun.objects.get().pk, worker="test")
+    finally:
+        connection.close()
