@@ -21,7 +21,7 @@ from lm.config import Sampling
 from lm.optim import learning_rate_at, make_optimizer, set_learning_rate
 from lm.prefix import Group, backbone, response_statistics, token_batches
 from rewardmodel.training.interrupt import Interrupted, interruptible
-from rl.training import losses
+from rl.training import estimators
 from rl.training.actor import Actor, load_actor, write_policy
 from rl.training.config import PPOConfig
 from rl.training.prompts import Prompt, deal, encode_prompts, fitting_prompt_tokens, read_prompts
@@ -120,7 +120,7 @@ class PPOTrainer:
         described = describe(rollout, self.rewards.dimensions)
         values = described | figures | {"kl_coef": self.kl_coef}
         if config.kl_control == "adaptive":
-            self.kl_coef = losses.adapted_kl_coef(
+            self.kl_coef = estimators.adapted_kl_coef(
                 self.kl_coef,
                 described["kl"],
                 target=config.kl_target,
@@ -200,13 +200,13 @@ class PPOTrainer:
         new = _flat(logprobs)
         mask = rollout.mask[rows]
         old, advantages = rollout.old[rows][mask], rollout.advantages[rows][mask]
-        loss, clipped = losses.ppo_policy_loss(new, old, advantages, clip=config.ratio_clip)
+        loss, clipped = estimators.ppo_policy_loss(new, old, advantages, clip=config.ratio_clip)
         (loss.sum() / count).backward()
         moved = new.detach()
         sums["policy_loss"] += float(loss.detach().sum()) / count
         sums["clip_fraction"] += float(clipped.float().sum()) / count
         sums["entropy"] += float(_flat(entropies).sum()) / count
-        sums["update_kl"] += float(losses.kl_k3(old, moved).sum()) / count
+        sums["update_kl"] += float(estimators.kl_k3(old, moved).sum()) / count
         sums["ratio_error"] = max(sums["ratio_error"], float(torch.expm1(moved - old).abs().max()))
 
     def _critic_backward(
@@ -216,7 +216,7 @@ class PPOTrainer:
         mask = rollout.mask[rows]
         new = _flat(self.critic.values(groups))
         old, returns = rollout.values[rows][mask], rollout.returns[rows][mask]
-        loss, clipped = losses.ppo_value_loss(new, old, returns, clip=config.value_clip)
+        loss, clipped = estimators.ppo_value_loss(new, old, returns, clip=config.value_clip)
         (config.vf_coef * loss.sum() / count).backward()
         sums["value_loss"] += float(loss.detach().sum()) / count
         sums["value_clip_fraction"] += float(clipped.float().sum()) / count
@@ -307,14 +307,14 @@ def describe(rollout: Rollout, dimensions: Sequence[str]) -> dict[str, float]:
         "reward": float(rollout.plain_rewards.mean()),
         "reward_std": float(rollout.plain_rewards.std(correction=0)),
         **{f"reward/{name}": float(rewards[:, column].mean()) for column, name in enumerate(dimensions)},
-        "kl": float(losses.kl_k1(rollout.old, rollout.reference)[mask].sum()) / count,
-        "kl_k3": float(losses.kl_k3(rollout.old, rollout.reference)[mask].sum()) / count,
+        "kl": float(estimators.kl_k1(rollout.old, rollout.reference)[mask].sum()) / count,
+        "kl_k3": float(estimators.kl_k3(rollout.old, rollout.reference)[mask].sum()) / count,
         # What the sampler and the trainer disagree about: rounding, or a defect.
         "sampler_error": float((rollout.sampled - rollout.old)[mask].abs().mean()),
         "response_tokens": float(lengths.mean()),
         "eos_rate": float(finished.mean()),
-        "value_mean": float(losses.masked_mean(rollout.values, mask)),
-        "explained_variance": losses.explained_variance(rollout.values, rollout.returns, mask),
+        "value_mean": float(estimators.masked_mean(rollout.values, mask)),
+        "explained_variance": estimators.explained_variance(rollout.values, rollout.returns, mask),
     }
 
 

@@ -15,7 +15,7 @@ from lm.prefix import Group, response_logprobs, token_batches
 from lm.sampler import Sample, sample
 from lm.seeds import seed_of
 from rewardmodel.training.interrupt import Interrupted
-from rl.training import losses
+from rl.training import estimators
 from rl.training.actor import Actor, Critic
 from rl.training.config import PPOConfig
 from rl.training.prompts import Prompt
@@ -109,10 +109,10 @@ def roll_out(
         with critic.worn():
             values = _in_batches(groups, 4 * actor.batch_tokens, critic.values)
     padded = {name: _pad(ragged, mask) for name, ragged in (("old", old), ("ref", reference), ("values", values))}
-    token_rewards = losses.token_rewards(scores, padded["old"], padded["ref"], mask, kl_coef)
-    advantages, returns = losses.gae(token_rewards, padded["values"], mask, gamma=config.gamma, lam=config.lam)
+    token_rewards = estimators.token_rewards(scores, padded["old"], padded["ref"], mask, kl_coef)
+    advantages, returns = estimators.gae(token_rewards, padded["values"], mask, gamma=config.gamma, lam=config.lam)
     if config.whiten_advantages:
-        advantages = losses.whiten(advantages, mask)
+        advantages = estimators.whiten(advantages, mask)
     return Rollout(
         prompts=list(prompts),
         groups=groups,
