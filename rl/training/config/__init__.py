@@ -1,0 +1,50 @@
+"""What a policy run or an evaluation may be told.
+
+Torch-free: forms, API, child process and documentation read these schemas. `algorithm` says which one it is.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, get_args
+
+from pydantic import Field, TypeAdapter
+
+from rl.training.config.base import PolicySettings, Weights
+from rl.training.config.evaluation import EvaluationConfig
+from rl.training.config.offline import DPOConfig, KTOConfig, OfflineSettings, SFTConfig
+from rl.training.config.online import (
+    BestOfNConfig,
+    GRPOConfig,
+    OnlineSettings,
+    PPOConfig,
+    ReinforceConfig,
+    RLOOConfig,
+)
+
+__all__ = [
+    "ALGORITHMS",
+    "BestOfNConfig",
+    "DPOConfig",
+    "EvaluationConfig",
+    "GRPOConfig",
+    "KTOConfig",
+    "OfflineSettings",
+    "OnlineSettings",
+    "PPOConfig",
+    "PolicySettings",
+    "RLOOConfig",
+    "ReinforceConfig",
+    "SFTConfig",
+    "Weights",
+    "policy_config",
+    "run_config",
+]
+
+AnyPolicy = SFTConfig | DPOConfig | KTOConfig | PPOConfig | GRPOConfig | RLOOConfig | ReinforceConfig | BestOfNConfig
+
+ALGORITHMS: dict[str, type[PolicySettings]] = {
+    get_args(each.model_fields["algorithm"].annotation)[0]: each for each in get_args(AnyPolicy)
+}
+
+policy_config: TypeAdapter[Any] = TypeAdapter(Annotated[AnyPolicy, Field(discriminator="algorithm")])
+run_config: TypeAdapter[Any] = TypeAdapter(Annotated[AnyPolicy | EvaluationConfig, Field(discriminator="algorithm")])
