@@ -6,9 +6,9 @@ same sentence everywhere, before any run starts.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class Frozen(BaseModel):
@@ -79,6 +79,58 @@ class LoraSettings(Frozen):
         title="Layers",
         description="Adapt every linear layer of the transformer, or the attention projections only.",
     )
+
+
+Method = Literal["lora", "dora", "qlora", "ia3", "prefix", "prompt", "ptuning", "bitfit", "head", "full"]
+# What each family of methods shares. LOW_RANK reads `lora`, VIRTUAL reads `virtual_tokens`, ADAPTERS can stand several
+# on one base.
+LOW_RANK = ("lora", "dora", "qlora")
+VIRTUAL = ("prefix", "prompt", "ptuning")
+ADAPTERS = (*LOW_RANK, "ia3")
+
+
+class AdapterSettings(Frozen):
+    """Which weights a training changes. The base of every training's configuration, so that all share one schema."""
+
+    method: Method = Field(
+        default="lora",
+        title="Method",
+        description=(
+            "What is trained. lora: small low-rank matrices; dora: those and a magnitude; qlora: lora over "
+            "a base in 4 bits, on a GPU only; ia3: one factor a channel; prefix: keys and values before the prompt in "
+            "every layer; prompt: embeddings before the prompt; ptuning: those, from a small network; bitfit: biases; "
+            "head: nothing below the score; full: every weight. All but the three with virtual tokens "
+            "are merged into an ordinary model at the end."
+        ),
+    )
+    lora: LoraSettings = Field(
+        default_factory=LoraSettings,
+        title="LoRA",
+        description="Size and place of the adapter matrices. Used by lora, dora and qlora.",
+    )
+    virtual_tokens: int = Field(
+        default=16,
+        ge=1,
+        le=512,
+        title="Virtual tokens",
+        description="How many trained tokens stand before each prompt. Used by prefix, prompt and ptuning.",
+    )
+    frozen_layers: int = Field(
+        default=0,
+        ge=0,
+        le=1000,
+        title="Frozen layers",
+        description=(
+            "So many of the lowest layers, and the embeddings below them, stay as they are: faster, with less to "
+            "overfit. Not with prefix, prompt, ptuning and head, which change no layer."
+        ),
+    )
+
+    @model_validator(mode="after")
+    def _layers_to_freeze(self) -> Self:
+        if self.frozen_layers and self.method in (*VIRTUAL, "head"):
+            raise ValueError(f"frozen_layers: {self.method} changes no layer, so there is none to freeze. Set it to 0.")
+        return self
 
 
 class GenerationConfig(Frozen):

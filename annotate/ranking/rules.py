@@ -14,8 +14,6 @@ from annotate.ranking.models import Assignment, Judgement
 from annotate.ranking.presets import in_language
 from annotate.ranking.vocabulary import PROMPT_FLAGS, RESPONSE_FLAGS
 
-__all__ = ["Rules", "answer_of", "answer_read", "rules_of"]
-
 
 def rules_of(project: Project) -> Rules:
     """The project's rules, in the reader's language; two queries, or none if what it asks is prefetched."""

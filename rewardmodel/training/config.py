@@ -6,10 +6,10 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from lm.config import Frozen, LoraSettings
+from lm.config import ADAPTERS, AdapterSettings
 
 
-class RewardConfig(Frozen):
+class RewardConfig(AdapterSettings):
     """Settings of one reward-model training. Every default trains a 135M model on a laptop."""
 
     dimensions: tuple[str, ...] = Field(
@@ -17,11 +17,6 @@ class RewardConfig(Frozen):
         title="Dimensions",
         description="Which dimensions get a score of their own, in this order. Empty: every dimension of the dataset.",
         max_length=32,
-    )
-    method: Literal["lora", "full"] = Field(
-        default="lora",
-        title="Method",
-        description="lora trains small adapter matrices and merges them at the end; full trains every weight.",
     )
     epochs: int = Field(
         default=1,
@@ -35,7 +30,10 @@ class RewardConfig(Frozen):
         gt=0,
         le=1,
         title="Learning rate",
-        description="Peak step size of AdamW. About 2e-4 suits lora, about 1e-5 suits full.",
+        description=(
+            "Peak step size of AdamW. About 2e-4 suits lora, dora and qlora, 1e-5 full, 1e-3 bitfit and head, "
+            "5e-3 ia3, 1e-2 prefix, prompt and ptuning."
+        ),
     )
     comparisons_per_step: int = Field(
         default=16,
@@ -48,11 +46,6 @@ class RewardConfig(Frozen):
         default="bradley_terry",
         title="Loss",
         description="bradley_terry learns from every pair of a ranking; plackett_luce from the ranking as a whole.",
-    )
-    lora: LoraSettings = Field(
-        default_factory=LoraSettings,
-        title="LoRA",
-        description="Size and place of the adapter matrices. Used only by the lora method.",
     )
     label_smoothing: float = Field(
         default=0.0,
@@ -72,6 +65,40 @@ class RewardConfig(Frozen):
         default=False,
         title="Use preference strength",
         description="Ask for a larger score difference where annotators called the preference stronger.",
+    )
+    length_control: Literal["none", "decorrelate", "odin"] = Field(
+        default="none",
+        title="Length control",
+        description=(
+            "Against scores that follow length. decorrelate: the squared correlation of score and length within "
+            "comparisons costs something; odin: a second head learns what length explains, and is thrown away."
+        ),
+    )
+    length_weight: float = Field(
+        default=1.0,
+        ge=0,
+        le=100,
+        title="Length control weight",
+        description="How much the length control counts beside the loss. Not used when it is none.",
+    )
+    ensemble: int = Field(
+        default=1,
+        ge=1,
+        le=32,
+        title="Ensemble members",
+        description=(
+            "Several reward models trained in one run: the score is their mean, and how far they are apart says how "
+            "sure it is. 1: no ensemble."
+        ),
+    )
+    ensemble_of: Literal["heads", "adapters"] = Field(
+        default="heads",
+        title="Ensemble of",
+        description=(
+            "heads: members share every layer and differ in head and in how often each prompt counts; costs nothing. "
+            "adapters: members differ in adapter, head and order, say more of what is unsure, and cost one training "
+            "each; with lora, dora, qlora and ia3."
+        ),
     )
     max_prompt_tokens: int = Field(
         default=1024,
@@ -95,6 +122,14 @@ class RewardConfig(Frozen):
         description=(
             "Memory budget: a step is cut into forwards of at most this many, and a comparison that is longer is "
             "computed twice instead of kept. Does not change the result. Empty: 512 on a CPU, 16384 on a GPU."
+        ),
+    )
+    gradient_checkpointing: Literal["auto", "always", "never"] = Field(
+        default="auto",
+        title="Gradient checkpointing",
+        description=(
+            "Compute activations again in the backward pass instead of keeping them: a third more work, a fraction "
+            "of the memory. auto: only for a comparison above the memory budget."
         ),
     )
     schedule: Literal["constant", "linear", "cosine"] = Field(
@@ -130,6 +165,26 @@ class RewardConfig(Frozen):
         title="Evaluate every",
         description="Steps between measurements of held-out accuracy. 0: only at the end.",
     )
+    patience: int = Field(
+        default=0,
+        ge=0,
+        le=1000,
+        title="Patience",
+        description=(
+            "Stop early: after so many measurements in a row (see evaluate every) without a lower validation loss, go "
+            "back to the weights that had the lowest. 0: train to the end."
+        ),
+    )
+    validation_share: float = Field(
+        default=0.1,
+        gt=0,
+        lt=1,
+        title="Validation share",
+        description=(
+            "Share of the training prompts kept aside to decide when to stop, so that the test split decides nothing. "
+            "Used with patience."
+        ),
+    )
     checkpoint_every: int = Field(
         default=50,
         ge=1,
@@ -137,12 +192,27 @@ class RewardConfig(Frozen):
         title="Checkpoint every",
         description="Steps between checkpoints. An interrupted run continues from its last one to the same result.",
     )
+    processes: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        title="Processes",
+        description="Processes that share every step, one for each GPU. The result is that of one process.",
+    )
+    chat_template: Literal["model", "dialogue"] = Field(
+        default="model",
+        title="Chat template",
+        description=(
+            "model: what the model's tokenizer brings. dialogue: lines that begin with User: and Assistant:, for a "
+            "base model that has none; it is saved with the tokenizer."
+        ),
+    )
     seed: int = Field(
         default=0,
         ge=0,
         le=2**31 - 1,
         title="Seed",
-        description="Of the score head, the LoRA matrices, the order of the comparisons and dropout.",
+        description="Of the score heads, the adapters, the order of the comparisons and dropout.",
     )
     dtype: Literal["auto", "float32", "bfloat16"] = Field(
         default="auto",
@@ -159,4 +229,11 @@ class RewardConfig(Frozen):
                 "label_smoothing and use_margin belong to pairs and have no meaning for the plackett_luce loss. "
                 "Set them to 0 and off, or choose bradley_terry."
             )
+        if self.ensemble > 1 and self.ensemble_of == "adapters" and self.method not in ADAPTERS:
+            raise ValueError(
+                f"ensemble_of: {self.method} has no adapters to make several of. Choose heads, or one of the methods "
+                f"{', '.join(ADAPTERS)}."
+            )
+        if self.patience and not self.evaluate_every:
+            raise ValueError("patience counts measurements, and evaluate_every is 0. Set it to a number of steps.")
         return self

@@ -33,6 +33,15 @@ class RewardNet:
         self._adapted = adapted
         self._recomputes = False
 
+    @property
+    def members(self) -> int:
+        """Models in the ensemble; 1 for a plain model."""
+        return 1
+
+    def member_scores(self, groups: Sequence[Group], *, shared: bool = True) -> list[Tensor]:
+        """Scores [K, members, dimensions] of each group's responses."""
+        return [values[:, None] for values in self.scores(groups, shared=shared)]
+
     def scores(self, groups: Sequence[Group], *, shared: bool = True) -> list[Tensor]:
         """Scores [K, dimensions] of each group's responses, float32, from one forward of all groups.
 
@@ -83,6 +92,8 @@ def new_reward_net(
     `adapter`, a LoRA of the policy, is merged first. Full training keeps float32 weights, for AdamW's small steps are
     lost in bfloat16's rounding. Raises UserError if the model cannot carry a score.
     """
+    if config.method not in ("lora", "full"):
+        raise UserError(f"The method {config.method} is not there yet. Choose lora or full.")
     where = pick_device(device)
     dtype = "float32" if config.method == "full" else config.dtype
     try:

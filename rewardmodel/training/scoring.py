@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from lm.chat import Chat
@@ -42,6 +43,11 @@ class Scorer:
         """What a score is above a reward, one number a dimension."""
         return [float(self.card["shift"][dimension]) for dimension in self.dimensions]
 
+    @property
+    def members(self) -> int:
+        """Models in the ensemble; 1 for a plain model."""
+        return self.net.members
+
     def scores(
         self,
         conversations: Sequence[tuple[Sequence[Mapping[str, str]], Sequence[str]]],
@@ -51,9 +57,21 @@ class Scorer:
     ) -> list[list[list[float]]]:
         """Score the responses to each (messages, responses): for each, K rows of one score a dimension.
 
-        Texts are cut to the lengths that the model was trained with. Once `stop()` is true, InterruptedError.
+        The scores of an ensemble are the mean over its members. Texts are cut to the lengths that the model was trained
+        with. Once `stop()` is true, InterruptedError.
         """
         return self.score_groups([self.group(*each) for each in conversations], batch_tokens=batch_tokens, stop=stop)
+
+    def member_scores(
+        self,
+        conversations: Sequence[tuple[Sequence[Mapping[str, str]], Sequence[str]]],
+        *,
+        batch_tokens: int = 8192,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> list[list[list[list[float]]]]:
+        """As `scores`, by member: for each conversation, K rows of one list a member of one score a dimension."""
+        groups = [self.group(*each) for each in conversations]
+        return [values.tolist() for values in self._member_scores(groups, batch_tokens, stop)]
 
     def rewards(
         self,
@@ -72,18 +90,22 @@ class Scorer:
         prompt, _ = chat.fit(list(messages), int(self.card["max_prompt_tokens"]))
         return Group(prompt, [closed(chat.response_ids(text), longest, chat.end_id) for text in responses])
 
-    @torch.no_grad()
     def score_groups(
         self, groups: Sequence[Group], *, batch_tokens: int = 8192, stop: Callable[[], bool] = lambda: False
     ) -> list[list[list[float]]]:
         """As `scores`, for token ids. Every response must end with the end-of-turn token."""
-        found: list[list[list[float]]] = [[] for _ in groups]
+        return [values.mean(dim=1).tolist() for values in self._member_scores(groups, batch_tokens, stop)]
+
+    @torch.no_grad()
+    def _member_scores(self, groups: Sequence[Group], batch_tokens: int, stop: Callable[[], bool]) -> list[Tensor]:
+        """Scores [K, members, dimensions] of each group."""
+        found = [torch.empty(0)] * len(groups)
         self.net.classifier.eval()
         for batch in token_batches(groups, batch_tokens):
             if stop():
                 raise InterruptedError("Scoring was asked to stop.")
-            for index, scores in zip(batch, self.net.scores([groups[i] for i in batch]), strict=True):
-                found[index] = scores.tolist()
+            for index, scores in zip(batch, self.net.member_scores([groups[i] for i in batch]), strict=True):
+                found[index] = scores
         return found
 
 

@@ -8,6 +8,10 @@ from django.conf import settings
 from django.core.signals import request_finished, request_started
 from django.test import Client
 
+from annotate.projects.models import Project
+from tests.annotate.ranking.desk import make_comparison, make_project
+from tests.browser.sitting import sit
+
 # Playwright's synchronous interface runs inside an event loop, where Django would refuse to use the database.
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
 
@@ -55,3 +59,34 @@ def complaints(page) -> list[str]:
     page.on("pageerror", lambda error: found.append(str(error)))
     page.on("console", lambda message: found.append(message.text) if message.type == "error" else None)
     return found
+
+
+@pytest.fixture
+def seat(page, live_server, enter, annotator):
+    """`seat(project)` sits the annotator down before the project's first comparison."""
+
+    def seat(project: Project) -> None:
+        enter(annotator)
+        sit(page, live_server.url, project.slug)
+
+    return seat
+
+
+@pytest.fixture
+def project(annotator) -> Project:
+    return make_project(annotator, guidelines="Read *all* of them.")
+
+
+@pytest.fixture
+def sit_down(seat, project):
+    """`sit_down()` opens the first comparison of `project`."""
+    return lambda: seat(project)
+
+
+@pytest.fixture
+def pairs(annotator) -> Project:
+    """A project of pairs, two of them waiting."""
+    project = make_project(annotator, task="pairwise", k=2)
+    make_comparison(project, "First?")
+    make_comparison(project, "Second?")
+    return project

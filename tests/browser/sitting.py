@@ -6,6 +6,7 @@ from django.conf import settings
 from django.test import Client
 from playwright.sync_api import Browser, BrowserContext, Page
 
+from annotate.projects.models import Project
 from annotate.ranking.models import Judgement
 
 READY = "document.querySelector('.card.is-current') !== null"
@@ -52,3 +53,8 @@ def wait_for_judgements(page: Page, count: int) -> list[Judgement]:
             return found
         page.wait_for_timeout(50)
     raise AssertionError(f"{len(found)} judgements instead of {count}")
+
+
+def one_question(project: Project) -> Project:
+    project.dimensions.filter(key="harmlessness").delete()
+    return project
