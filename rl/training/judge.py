@@ -19,8 +19,8 @@ Stop = Callable[[], bool]
 class Verdict:
     """On N responses, in order: what each earns, and the figures that went into it, by name.
 
-    `bound` is what it would earn by an ensemble's mean less one standard deviation, `watched` what the reward model that
-    is not trained on says; both empty where there is none.
+    `bound` is what it would earn by an ensemble's mean less one standard deviation, `watched` what the reward model
+    that is not trained on says; both empty where there is none.
     """
 
     rewards: list[float]
@@ -133,9 +133,7 @@ class Judge:
             rewards, bound = (_plus(each, check.weight, columns[name]) for each in (rewards, bound))
         if self.gate is not None:
             rewards, bound = (self._gated(each, opinions) for each in (rewards, bound))
-        price = [
-            self.config.length_penalty * max(0, length - self.config.free_tokens) / 100 for length in lengths
-        ]
+        price = [self.config.length_penalty * max(0, length - self.config.free_tokens) / 100 for length in lengths]
         ensemble = self.model is not None and self.model.scorer.members > 1
         return Verdict(
             rewards=_plus(rewards, -1.0, price),
@@ -168,9 +166,7 @@ class Judge:
     def _checked(self, check: Any, prompts: Sequence[Prompt], texts: Sequence[Sequence[str]]) -> list[float]:
         try:
             return [
-                figure(check, text, prompt.answer)
-                for prompt, each in zip(prompts, texts, strict=True)
-                for text in each
+                figure(check, text, prompt.answer) for prompt, each in zip(prompts, texts, strict=True) for text in each
             ]
         except CheckTooSlow as error:
             raise UserError(str(error)) from error

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import statistics
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 from rewardmodel.training.interrupt import Interrupted
 from rewardmodel.training.scoring import Scorer, load_scorer
@@ -67,9 +68,13 @@ class Rewards:
 
     def _opinion(self, members: Sequence[Sequence[float]]) -> Opinion:
         by_dimension = list(zip(*members, strict=True))
+        means = [fmean(each) for each in by_dimension]
         return Opinion(
-            [statistics.fmean(each) - shift for each, shift in zip(by_dimension, self.scorer.shift, strict=True)],
-            [statistics.pstdev(each) for each in by_dimension],
+            [mean - shift for mean, shift in zip(means, self.scorer.shift, strict=True)],
+            [
+                math.sqrt(fmean((value - mean) ** 2 for value in each))
+                for each, mean in zip(by_dimension, means, strict=True)
+            ],
         )
 
     def combine(self, row: Sequence[float]) -> float:

@@ -14,6 +14,7 @@ from rl.training.config.evaluation import EvaluationConfig
 from rl.training.config.offline import DPOConfig, KTOConfig, OfflineSettings, SFTConfig
 from rl.training.config.online import (
     BestOfNConfig,
+    ClippedSettings,
     GRPOConfig,
     OnlineSettings,
     PPOConfig,
@@ -24,6 +25,7 @@ from rl.training.config.online import (
 __all__ = [
     "ALGORITHMS",
     "BestOfNConfig",
+    "ClippedSettings",
     "DPOConfig",
     "EvaluationConfig",
     "GRPOConfig",

@@ -350,7 +350,7 @@ class ReinforceConfig(ClippedSettings):
     group_baseline: bool = Field(
         default=False,
         title="Group baseline",
-        description="Take the mean reward of the other responses to the prompt off first (REINFORCE++-baseline).",
+        description="Take the mean reward of the responses to the prompt off first (REINFORCE++-baseline).",
     )
 
     @model_validator(mode="after")
@@ -381,7 +381,7 @@ class BestOfNConfig(OnlineSettings):
         ge=-1e6,
         le=1e6,
         title="Threshold",
-        description="Keep only responses whose reward is at least this. Empty: the best, however bad.",
+        description="Keep only responses whose score is at least this. Empty: the best, however bad.",
     )
 
     @model_validator(mode="after")
