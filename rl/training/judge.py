@@ -64,7 +64,11 @@ class Judge:
         """
         path, watched = inputs.get("reward_model"), inputs.get("watched_reward_model")
         more = [
-            (str(each.get("name") or f"reward model {number}"), float(each.get("weight", 1.0)), str(each["path"]))
+            (
+                str(each.get("name") or f"reward model {number}"),
+                float(each.get("weight", config.more_reward_weight)),
+                str(each["path"]),
+            )
             for number, each in enumerate(inputs.get("more_reward_models") or (), start=2)
         ]
         return cls(

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from lm.config import Sampling
-from rl.training.config.base import PolicySettings
+from rl.training.settings.base import PolicySettings
 
 
 class OfflineSettings(PolicySettings):

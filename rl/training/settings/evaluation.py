@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import ConfigDict, Field
 
 from lm.config import Frozen
-from rl.training.config.base import Weights
+from rl.training.settings.base import Weights
 
 
 class EvaluationConfig(Frozen):

@@ -9,10 +9,10 @@ from typing import Annotated, Any, get_args
 
 from pydantic import Field, TypeAdapter
 
-from rl.training.config.base import PolicySettings, Weights
-from rl.training.config.evaluation import EvaluationConfig
-from rl.training.config.offline import DPOConfig, KTOConfig, OfflineSettings, SFTConfig
-from rl.training.config.online import (
+from rl.training.settings.base import PolicySettings, Weights
+from rl.training.settings.evaluation import EvaluationConfig
+from rl.training.settings.offline import DPOConfig, KTOConfig, OfflineSettings, SFTConfig
+from rl.training.settings.online import (
     BestOfNConfig,
     ClippedSettings,
     GRPOConfig,

@@ -7,7 +7,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from rl.training.checks import Check
-from rl.training.config.base import PolicySettings
+from rl.training.settings.base import PolicySettings
 
 
 class OnlineSettings(PolicySettings):
@@ -77,6 +77,13 @@ class OnlineSettings(PolicySettings):
         le=1000.0,
         title="Weight of the reward model",
         description="Beside the checks. 0: only the checks count, and the reward model is watched.",
+    )
+    more_reward_weight: float = Field(
+        default=1.0,
+        ge=0.0,
+        le=1000.0,
+        title="Weight of further reward models",
+        description="Of each one, beside the first.",
     )
     ensemble_penalty: float = Field(
         default=0.0,
