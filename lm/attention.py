@@ -60,6 +60,8 @@ def branch_attention(
 
     `branches` is the layout of prompts and responses, or, while sampling, the cache that each token continues.
     """
+    if (virtual := getattr(module, "virtual", None)) is not None:  # lm.virtual: a trained prefix
+        key, value = virtual(key, value)
     if branches is None:
         return sdpa_attention_forward(module, query, key, value, attention_mask, dropout, scaling, **kwargs)
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling

@@ -17,6 +17,18 @@ Messages = Sequence[Mapping[str, str]]
 
 _MARK = "plumbline"
 
+# For base models whose tokenizer brings no template. No special tokens: the end token closes a response, and what comes
+# before is plain text.
+TEMPLATES = {
+    "dialogue": (
+        "{% for message in messages %}"
+        "{% if message['role'] == 'system' %}{{ message['content'] + '\n\n' }}"
+        "{% elif message['role'] == 'assistant' %}{{ 'Assistant: ' + message['content'] + eos_token + '\n\n' }}"
+        "{% else %}{{ 'User: ' + message['content'] + '\n\n' }}{% endif %}"
+        "{% endfor %}{% if add_generation_prompt %}{{ 'Assistant: ' }}{% endif %}"
+    )
+}
+
 
 class Chat:
     """A tokenizer with its chat template and the two ids that matter.
@@ -24,12 +36,19 @@ class Chat:
     `end_id` closes a turn. `pad_id` fills batches and is never `end_id`, so that transformers' classifiers, which pool
     the last token that is not padding, pool the end of the turn.
 
+    `template` is "model" for the tokenizer's own or a name in TEMPLATES, which the tokenizer then brings along.
+
     Raises ValueError if the tokenizer has no chat template or no token that ends a turn.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, template: str = "model") -> None:
+        if template != "model":
+            tokenizer.chat_template = TEMPLATES[template]
         if not tokenizer.chat_template:
-            raise ValueError("The model's tokenizer has no chat template. Use a model that was tuned for conversation.")
+            raise ValueError(
+                "The model's tokenizer has no chat template. Use a model that was tuned for conversation, or say how "
+                f"turns are written: for a reward model by its setting chat_template ({', '.join(TEMPLATES)})."
+            )
         self.tokenizer = tokenizer
         self.end_id = _end_of_turn(tokenizer)
         self.pad_id = _padding(tokenizer, self.end_id)

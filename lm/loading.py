@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from peft import PeftModel
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, PreTrainedModel
 
 from lm.adapters import POLICY, is_adapted, save_adapter
 from lm.chat import Chat
@@ -58,11 +58,11 @@ def resolve_model(name: str, models_dir: str | os.PathLike[str] | None = None) -
     return name
 
 
-def load_chat(name: str, models_dir: str | os.PathLike[str] | None = None) -> Chat:
-    """The tokenizer of `name` with its chat template."""
+def load_chat(name: str, models_dir: str | os.PathLike[str] | None = None, template: str = "model") -> Chat:
+    """The tokenizer of `name` with its chat template, or with one of `lm.chat.TEMPLATES`."""
     path = resolve_model(name, models_dir)
     with _plain_words(name):
-        return Chat(AutoTokenizer.from_pretrained(path, trust_remote_code=False))
+        return Chat(AutoTokenizer.from_pretrained(path, trust_remote_code=False), template)
 
 
 def load_policy(
@@ -72,20 +72,25 @@ def load_policy(
     models_dir: str | os.PathLike[str] | None = None,
     device: str = "auto",
     dtype: str = "auto",
+    four_bits: bool = False,
+    template: str = "model",
 ) -> tuple[PreTrainedModel, Chat]:
     """A causal language model in evaluation mode, and its chat.
 
-    With `adapter`, a PEFT directory, the model is wrapped and the adapter, named `policy`, is trainable.
-    Raises ValueError if the name, the adapter, or their fit is wrong.
+    With `adapter`, a PEFT directory, the model is wrapped and the adapter, named `policy`, is trainable. `four_bits`
+    keeps the base as 4-bit NormalFloat (QLoRA, Dettmers et al. 2023), `template` is as in `load_chat`.
+    Raises ValueError if the name, the adapter, or their fit is wrong, and for `four_bits` away from a GPU.
     """
     where = pick_device(device)
+    more = _four_bits(where, adapter) if four_bits else {}
     path = resolve_model(name, models_dir)
-    chat = load_chat(name, models_dir)
+    chat = load_chat(name, models_dir, template)
     with _plain_words(name):
         model: Any = AutoModelForCausalLM.from_pretrained(
-            path, dtype=pick_dtype(dtype, where), trust_remote_code=False, use_safetensors=True
+            path, dtype=pick_dtype(dtype, where), trust_remote_code=False, use_safetensors=True, **more
         )
-    model.to(where)
+    if not four_bits:
+        model.to(where)
     fix_token_ids(model, chat)
     if adapter is not None:
         check_adapter(os.fspath(adapter))
@@ -94,6 +99,25 @@ def load_policy(
         except (RuntimeError, ValueError) as error:
             raise ValueError(f"The adapter in {adapter} does not fit the model {name}: {_first_line(error)}") from error
     return model.eval(), chat
+
+
+def _four_bits(where: torch.device, adapter: object) -> dict[str, Any]:
+    """How transformers loads a base in 4 bits."""
+    if where.type != "cuda":
+        raise ValueError(
+            "qlora keeps the base in 4 bits, which needs a CUDA GPU, and this machine has none. Choose lora."
+        )
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise ValueError("qlora needs the package bitsandbytes. Install it with `pip install plumbline[gpu]`.")
+    if adapter is not None:
+        raise ValueError("A base in 4 bits cannot take up the adapter that its policy was trained with. Choose lora.")
+    settings = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.bfloat16,
+    )
+    return {"quantization_config": settings, "device_map": {"": where.index or torch.cuda.current_device()}}
 
 
 def fix_token_ids(model: Any, chat: Chat) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from annotate.pairs import Edge, content_hash, edges
+from annotate.pairs import Edge, content_hash, edges, split_of
 from lm.chat import Chat
 from lm.prefix import Group
 from runs.child import UserError
@@ -53,6 +53,7 @@ class Encoded:
     group: Group
     prompt_cut: bool = False
     responses_cut: int = 0
+    responses_empty: int = 0
 
 
 def read_rankings(directory: str | Path, dimensions: Sequence[str] = ()) -> Rankings:
@@ -94,7 +95,43 @@ def encode(comparison: Comparison, chat: Chat, *, max_prompt_tokens: int, max_re
         Group(prompt, responses),
         prompt_cut,
         sum(len(a) > len(b) for a, b in zip(whole, responses, strict=True)),
+        sum(len(ids) == 1 for ids in responses),
     )
+
+
+def fitting_lengths(context: int | None, *, prompt: int, response: int, virtual: int = 0) -> tuple[int, int]:
+    """The longest prompt and response, in tokens, that together fit a model of `context` positions.
+
+    Where the configured lengths do not fit, a response gets at most half of the context and the prompt the rest.
+    Raises UserError if nothing is left.
+    """
+    if context is None or prompt + response + virtual <= context:
+        return prompt, response
+    response = min(response, context // 2)
+    prompt = min(prompt, context - response - virtual)
+    if prompt < 8:
+        raise UserError(
+            f"The model has {context} positions, of which {virtual} virtual tokens and responses of {response} tokens "
+            "leave none for a prompt. Lower virtual_tokens or max_response_tokens."
+        )
+    return prompt, response
+
+
+def held_aside(items: Sequence[Encoded], share: float) -> tuple[list[Encoded], list[Encoded]]:
+    """Training comparisons apart from those that decide when to stop, split by prompt: (train, validation).
+
+    Raises UserError if one of the two is empty.
+    """
+    marks = [split_of(item.comparison.prompt, share, "validation") == "test" for item in items]
+    train = [item for item, mark in zip(items, marks, strict=True) if not mark]
+    validation = [item for item, mark in zip(items, marks, strict=True) if mark]
+    if not train or not validation:
+        raise UserError(
+            f"A validation share of {share:g} of {len(items)} training comparisons leaves "
+            f"{'nothing to train on' if not train else 'nothing to decide by when to stop'}. "
+            "Change validation_share, or set patience to 0."
+        )
+    return train, validation
 
 
 def closed(ids: list[int], longest: int, end_id: int) -> list[int]:

@@ -7,65 +7,10 @@ import torch
 from safetensors.torch import load_file
 
 from lm.prefix import Group
-from rewardmodel.training.config import RewardConfig
-from rewardmodel.training.data import encode, read_rankings
-from rewardmodel.training.model import new_reward_net
-from rewardmodel.training.train import Trainer, comparison_loss
-from runs.child import RunDir, Stopped, UserError
-from tests.rewardmodel.worlds import easy_rows, events, row, write_dataset, write_run
-
-LORA = {"rank": 4, "alpha": 8.0}
-
-
-def trainer_for(directory, dataset, tiny, **changes) -> Trainer:
-    settings = {"learning_rate": 1e-2, "comparisons_per_step": 8, "lora": LORA, "dtype": "float32", **changes}
-    config = RewardConfig.model_validate(settings)
-    run = RunDir(directory if directory.exists() else write_run(directory, dataset, tiny, settings))
-    rankings = read_rankings(dataset, config.dimensions)
-    net = new_reward_net(config, rankings.dimensions, str(tiny))
-
-    def encoded(comparisons):
-        return [encode(item, net.chat, max_prompt_tokens=256, max_response_tokens=256) for item in comparisons]
-
-    return Trainer(run, config, net, encoded(rankings.train), encoded(rankings.test))
-
-
-def weights(trainer: Trainer) -> dict[str, torch.Tensor]:
-    return {name: value.detach().clone() for name, value in trainer.parameters.items()}
-
-
-def assert_same(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor], atol: float = 0.0) -> None:
-    assert ours.keys() == theirs.keys()
-    for name, value in ours.items():
-        torch.testing.assert_close(
-            value, theirs[name], atol=atol, rtol=0, msg=lambda text, name=name: f"{name}: {text}"
-        )
-
-
-@pytest.mark.parametrize("method", ["lora", "full"])
-def test_one_forward_of_eight_and_eight_of_one_take_the_same_step(tmp_path, dataset_of_two, tiny, method):
-    whole = trainer_for(tmp_path / "whole", dataset_of_two, tiny, method=method, batch_tokens=1_000_000)
-    single = trainer_for(tmp_path / "single", dataset_of_two, tiny, method=method, batch_tokens=150)
-    reports = [each.learn(each.batch_at(0)) for each in (whole, single)]
-    assert reports[0].loss == pytest.approx(reports[1].loss, abs=1e-5)
-    assert reports[0].grad_norm == pytest.approx(reports[1].grad_norm, rel=1e-4)
-    # Adam divides by the gradient's size, so where a gradient is nearly 0 its rounding shows: a hundredth of a step.
-    assert_same(weights(whole), weights(single), atol=1e-4)
-
-
-@pytest.mark.parametrize("method", ["lora", "full"])
-def test_a_comparison_above_the_memory_budget_is_computed_twice_with_the_same_gradient(tmp_path, dataset, tiny, method):
-    settings = {"method": method, "comparisons_per_step": 1, "lora": {**LORA, "dropout": 0.3}}
-    kept = trainer_for(tmp_path / "kept", dataset, tiny, batch_tokens=1_000_000, **settings)
-    again = trainer_for(tmp_path / "again", dataset, tiny, batch_tokens=16, **settings)
-    for trainer in (kept, again):
-        trainer.learn(trainer.batch_at(0))
-    flags = [
-        any(getattr(module, "gradient_checkpointing", False) for module in trainer.net.classifier.modules())
-        for trainer in (kept, again)
-    ]
-    assert flags == [False, True]
-    assert_same(weights(kept), weights(again), atol=1e-6)
+from rewardmodel.training.objective import comparison_loss
+from runs.child import UserError
+from tests.rewardmodel.trainers import LORA, assert_same, trainer_for, weights
+from tests.rewardmodel.worlds import easy_rows, events, row, write_dataset
 
 
 def test_comparisons_with_more_pairs_pull_no_harder(tmp_path, tiny):
@@ -118,37 +63,6 @@ def test_the_order_of_comparisons_changes_by_epoch_and_covers_each_once(tmp_path
     assert names[:12] != names[12:]
 
 
-@pytest.mark.parametrize("method", ["lora", "full"])
-def test_an_interrupted_training_resumes_to_the_same_weights(tmp_path, dataset, tiny, method):
-    settings = {"epochs": 3, "comparisons_per_step": 4, "method": method, "lora": {**LORA, "dropout": 0.2}}
-    whole = trainer_for(tmp_path / "whole", dataset, tiny, **settings)
-    whole.fit()
-
-    first = trainer_for(tmp_path / "cut", dataset, tiny, **settings)
-    stop_during(first, step=4)
-    with pytest.raises(Stopped):
-        first.fit()
-    assert first.run.latest_checkpoint()[0] == 4
-    torch.manual_seed(999)  # the resumed process does not have the first one's random state
-    second = trainer_for(tmp_path / "cut", dataset, tiny, **settings)
-    second.fit()
-    assert [event["step"] for event in events(tmp_path / "cut")] == list(range(1, 10))
-    assert_same(weights(whole), weights(second))
-
-
-def stop_during(trainer: Trainer, step: int) -> None:
-    """Ask for a stop in the middle of a backward pass of the step after `step`."""
-    scores = trainer.net.scores
-
-    def watched(groups):
-        found = scores(groups)
-        if trainer.step == step:
-            trainer.run.stop_requested = True
-        return found
-
-    trainer.net.scores = watched
-
-
 def test_a_checkpoint_of_other_settings_is_refused(tmp_path, dataset, tiny):
     trainer_for(tmp_path / "run", dataset, tiny).fit()
     with pytest.raises(UserError, match="another model"):
@@ -159,17 +73,17 @@ def test_a_checkpoint_of_other_settings_is_refused(tmp_path, dataset, tiny):
 
 def test_a_loss_that_is_not_a_number_stops_and_names_the_comparisons(tmp_path, dataset, tiny):
     trainer = trainer_for(tmp_path / "run", dataset, tiny, epochs=4, checkpoint_every=1)
-    scores = trainer.net.scores
+    outputs = trainer.net.outputs
     poisoned = trainer.batch_at(3)[1]
 
-    def broken(groups):
-        found = scores(groups)
+    def broken(groups, stream=0):
+        found = outputs(groups, stream)
         return [
             values * math.nan if group is poisoned.group and trainer.step == 3 else values
             for group, values in zip(groups, found, strict=True)
         ]
 
-    trainer.net.scores = broken
+    trainer.net.outputs = broken
     with pytest.raises(UserError) as caught:
         trainer.fit()
     assert f"The loss of step 4 is not a number, on comparisons {poisoned.comparison.id}." in str(caught.value)
