@@ -56,7 +56,7 @@ def test_trl_3750_a_response_without_end_is_penalised_whatever_the_token_that_en
     from rl.training.prompts import encode_prompts
     from rl.training.rollout import roll_out
 
-    config = GRPOConfig(**{**FAST, "max_response_tokens": 2, "eos_penalty": 50.0, "samples_per_prompt": 64})
+    config = GRPOConfig(**{**FAST, "max_response_tokens": 64, "eos_penalty": 50.0, "samples_per_prompt": 64})
     inputs = json.loads((start("grpo") / "run.json").read_text())["inputs"]
     actor = load_actor(config, inputs)
     actor.chat.tokenizer.eos_token = "<|im_start|>"
