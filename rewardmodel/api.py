@@ -9,12 +9,13 @@ from rest_framework.response import Response
 from rest_framework.routers import BaseRouter
 
 from accounts.permissions import IsAdmin
+from rewardmodel.scoring.api import ScoreAction, ScoreRunViewSet
 from rewardmodel.selectors import reward_model_runs, reward_models
 from rewardmodel.serializers import RewardModelRunSerializer, RewardModelRunStartSerializer, RewardModelSerializer
 from rewardmodel.services import reward_model_run_start
 
 
-class RewardModelViewSet(viewsets.ReadOnlyModelViewSet):
+class RewardModelViewSet(ScoreAction, viewsets.ReadOnlyModelViewSet):
     """Trained reward models, with held-out accuracy and its interval in `metrics`."""
 
     permission_classes = [IsAdmin]
@@ -41,3 +42,4 @@ class RewardModelRunViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, vi
 def register_api(router: BaseRouter) -> None:
     router.register("reward-models", RewardModelViewSet, "reward-model")
     router.register("reward-model-runs", RewardModelRunViewSet, "reward-model-run")
+    router.register("score-runs", ScoreRunViewSet, "score-run")

@@ -11,10 +11,12 @@ class RewardModelConfig(AppConfig):
 
     def ready(self) -> None:
         from rewardmodel.kind import RewardModelKind
+        from rewardmodel.scoring.kind import ScoreKind
         from runs.kinds import register
         from runs.metrics import Metric, register_metrics
 
         register(RewardModelKind())
+        register(ScoreKind())
         register_metrics(
             {
                 "loss": Metric("Training loss", good="lower", order=10),

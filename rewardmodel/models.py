@@ -67,3 +67,14 @@ def _verdict(duel: dict[str, float] | None) -> str:
     if duel["low"] > 0.5:
         return "better"
     return "worse" if duel["high"] < 0.5 else "open"
+
+
+class ScoreRun(Run):
+    """Score the responses of a file or a request. Its config is rewardmodel.training.score_config.ScoreConfig."""
+
+    reward_model = models.ForeignKey(RewardModel, on_delete=models.PROTECT, related_name="score_runs")
+    filename = models.CharField(max_length=200, help_text="of the upload; a request has none of its own")
+    content = models.BinaryField(help_text="What is to be scored, gzipped. Given up once it is scored.")
+
+    def get_score_url(self) -> str:
+        return reverse("rewardmodel:scores", args=[self.pk])

@@ -32,6 +32,42 @@ def dataset_of_two(tmp_path_factory) -> Path:
     return write_dataset(tmp_path_factory.mktemp("two"), two_dimensions(easy_rows()))
 
 
+@pytest.fixture(scope="session")
+def trained_directory(tmp_path_factory, dataset_of_two, tiny) -> Path:
+    """A reward model of harmlessness and helpfulness, trained for a moment."""
+    from rewardmodel.training.run import train_reward_model
+    from runs.child import RunDir
+    from tests.rewardmodel.worlds import write_run
+
+    config = {"learning_rate": 1e-2, "epochs": 2, "comparisons_per_step": 4, "lora": {"rank": 4}, "dtype": "float32"}
+    config |= {"max_prompt_tokens": 120, "max_response_tokens": 60}
+    directory = write_run(tmp_path_factory.mktemp("trained") / "1", dataset_of_two, tiny, config)
+    train_reward_model(RunDir(directory))
+    return directory / "output"
+
+
+@pytest.fixture
+def trained(version, generator, admin, trained_directory):
+    """That reward model as the platform has it."""
+    from django.utils import timezone
+
+    from rewardmodel.models import RewardModelRun
+    from rewardmodel.services import reward_model_create
+    from runs.artifacts import artifact_publish
+
+    run = RewardModelRun.objects.create(
+        kind="reward_model",
+        title="Judge",
+        state="succeeded",
+        finished_at=timezone.now(),
+        dataset_version=version,
+        generator=generator,
+        created_by=admin,
+    )
+    artifact_publish(run=run, source=trained_directory, kind="reward_model")
+    return reward_model_create(run=run, result={"dimensions": ["harmlessness", "helpfulness"]})
+
+
 @pytest.fixture
 def generator(db, tiny):
     """A policy on this machine."""
