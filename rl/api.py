@@ -23,7 +23,7 @@ class PolicyRunViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewset
     """Trainings of policies; `policy` is the generator that one became. Cancel or retry one through `runs`."""
 
     permission_classes = [IsAdmin]
-    queryset = policy_runs()
+    queryset = policy_runs().prefetch_related("more_reward_models")
     serializer_class = PolicyRunSerializer
 
     @extend_schema(request=PolicyRunStartSerializer, responses={201: PolicyRunSerializer})

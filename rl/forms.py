@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from typing import Any, ClassVar
 
 from django import forms
 from django.core.exceptions import ValidationError
@@ -10,7 +11,19 @@ from django.core.exceptions import ValidationError
 from annotate.datasets.forms import DatasetVersionField
 from annotate.models import Generator, Project
 from rewardmodel.models import RewardModel
-from rl.training.config import DPOConfig, EvaluationConfig, PPOConfig
+from rl.training.config import (
+    BestOfNConfig,
+    DPOConfig,
+    EvaluationConfig,
+    GRPOConfig,
+    KTOConfig,
+    OnlineSettings,
+    PolicySettings,
+    PPOConfig,
+    ReinforceConfig,
+    RLOOConfig,
+    SFTConfig,
+)
 from runs.schema import ConfigForm
 
 
@@ -35,7 +48,27 @@ class WeightsField(forms.CharField):
         return weights
 
 
-def _weights_field(model: type[DPOConfig] | type[PPOConfig] | type[EvaluationConfig]) -> WeightsField:
+class ChecksField(forms.CharField):
+    """A list of checks, written as JSON."""
+
+    widget = forms.Textarea(attrs={"rows": 4, "class": "mono", "spellcheck": "false"})
+
+    def prepare_value(self, value: Any) -> Any:
+        return json.dumps(list(value), ensure_ascii=False) if isinstance(value, list | tuple) else value
+
+    def to_python(self, value: Any) -> list[Any]:
+        if not str(value or "").strip():
+            return []
+        try:
+            found = json.loads(value)
+        except (ValueError, RecursionError) as error:
+            raise ValidationError(f"The checks are not JSON: {error}.", code="invalid") from None
+        if not isinstance(found, list):
+            raise ValidationError("The checks are a list, such as [{…}, {…}].", code="invalid")
+        return found
+
+
+def _weights_field(model: type[PolicySettings] | type[EvaluationConfig]) -> WeightsField:
     info = model.model_fields["dimension_weights"]
     return WeightsField(
         label=info.title, help_text=f"{info.description} Write: helpfulness 1, harmlessness 2.", required=False
@@ -50,41 +83,95 @@ def _local() -> forms.ModelChoiceField:
     )
 
 
-class DPORunForm(ConfigForm):
-    config_model = DPOConfig
-    basic = ("loss", "beta", "learning_rate", "epochs", "comparisons_per_step", "method")
+class PolicyRunForm(ConfigForm):
+    """What the forms of all algorithms share. `intro` says what the algorithm does, `choose` when to take it."""
+
     left_out = ("algorithm",)
+    intro: ClassVar[str] = ""
+    choose: ClassVar[str] = ""
 
     title = forms.CharField(
-        max_length=200, required=False, help_text="What the policy will be called. Empty: after its dataset."
+        max_length=200, required=False, help_text="What the policy will be called. Empty: after what it learns from."
     )
+    dimension_weights = _weights_field(PolicySettings)
+
+    def add_service_errors(self, error: ValidationError) -> None:
+        """Faults inside a check stand beside the checks."""
+        if hasattr(error, "error_dict") and "checks" in self.fields:
+            inner = [name for name in error.error_dict if name.startswith("checks.")]
+            found = {name: texts for name, texts in error.message_dict.items() if name not in inner}
+            messages = [f"{name.rpartition('.')[2]}: {text}" for name in inner for text in error.message_dict[name]]
+            error = ValidationError({**found, **({"checks": messages} if messages else {})})
+        super().add_service_errors(error)
+
+
+class OfflineRunForm(PolicyRunForm):
     dataset_version = DatasetVersionField(
         label="Dataset version",
-        help_text="Training uses its train split; accuracy is measured on its test split.",
+        help_text="Training uses its train split; what was learnt is measured on its test split.",
     )
     generator = _local()
-    dimension_weights = _weights_field(DPOConfig)
 
 
-class PPORunForm(ConfigForm):
-    config_model = PPOConfig
+class SFTRunForm(OfflineRunForm):
+    config_model = SFTConfig
+    basic = ("responses", "learning_rate", "epochs", "comparisons_per_step", "method")
+    intro = "The best responses, and those that annotators wrote, become likelier."
+    choose = (
+        "Imitates what people preferred or corrected. A good start before any of the others, where the model does not "
+        "yet answer in the wanted way."
+    )
+
+
+class DPORunForm(OfflineRunForm):
+    config_model = DPOConfig
+    basic = ("loss", "beta", "learning_rate", "epochs", "comparisons_per_step", "method")
+    intro = (
+        "Every ranked response is read by policy and reference; the gap between preferred and other responses is "
+        "widened."
+    )
+    choose = (
+        "Learns from the rankings themselves: preferred responses become likelier than the others. One pass over the "
+        "dataset, no sampling, hard to get wrong. Begin here. cDPO, rDPO, IPO, hinge, SimPO and ORPO are its losses."
+    )
+
+
+class KTORunForm(OfflineRunForm):
+    config_model = KTOConfig
+    basic = ("beta", "desirable_weight", "undesirable_weight", "learning_rate", "epochs", "method")
+    intro = "Each response is desirable or not by itself; the policy gains what a person would feel as a gain."
+    choose = "Needs no pairs: every response counts for itself. For noisy or one-sided judgements."
+
+
+class OnlineRunForm(PolicyRunForm):
     basic = (
         "steps",
         "prompts_per_step",
         "samples_per_prompt",
         "max_response_tokens",
         "temperature",
-        "kl_coef",
         "learning_rate",
+        "checks",
         "method",
     )
-    left_out = ("algorithm",)
 
-    title = forms.CharField(
-        max_length=200, required=False, help_text="What the policy will be called. Empty: after its prompts."
-    )
     reward_model = forms.ModelChoiceField(
-        RewardModel.objects.all(), label="Reward model", help_text="What scores the policy's responses."
+        RewardModel.objects.all(),
+        label="Reward model",
+        required=False,
+        help_text="What scores the policy's responses. Empty: only the checks do.",
+    )
+    more_reward_models = forms.ModelMultipleChoiceField(
+        RewardModel.objects.all(),
+        label="Further reward models",
+        required=False,
+        help_text="Their rewards are added to the first's.",
+    )
+    watched_reward_model = forms.ModelChoiceField(
+        RewardModel.objects.all(),
+        label="Watched reward model",
+        required=False,
+        help_text="Never trained on. If it falls while the reward rises, the reward is being deceived.",
     )
     generator = _local()
     dataset_version = DatasetVersionField(
@@ -96,9 +183,68 @@ class PPORunForm(ConfigForm):
         Project.objects.all(),
         label="Prompts of a project",
         required=False,
-        help_text="All its prompts except those held out for measuring.",
+        help_text="All its prompts except those held out for measuring. Checks compare with the answer in a prompt's "
+        "metadata.",
     )
-    dimension_weights = _weights_field(PPOConfig)
+    checks = ChecksField(
+        label=OnlineSettings.model_fields["checks"].title,
+        required=False,
+        help_text=f"{OnlineSettings.model_fields['checks'].description} Write a list: "
+        "[{&quot;kind&quot;: &quot;number&quot;, &quot;weight&quot;: 1}].",
+    )
+
+
+class PPORunForm(OnlineRunForm):
+    config_model = PPOConfig
+    basic = (*OnlineRunForm.basic, "kl_coef")
+    intro = "Each step samples responses, scores them, and updates policy and critic."
+    choose = (
+        "The method of InstructGPT. A critic foresees the reward of every token. Patient and exact, but with the most "
+        "to set: watch KL, length and the critic's explained variance."
+    )
+
+
+class GRPORunForm(OnlineRunForm):
+    config_model = GRPOConfig
+    basic = (*OnlineRunForm.basic, "kl_coef", "standardise", "normalise")
+    intro = "Each step samples a group of responses to every prompt; better than the group becomes likelier."
+    choose = "No critic: a response is measured against the others to its prompt. Good with checks, right or wrong."
+
+
+class RLOORunForm(OnlineRunForm):
+    config_model = RLOOConfig
+    basic = (*OnlineRunForm.basic, "kl_coef")
+    intro = "Each step samples a few responses to every prompt; each is measured against the mean of the others."
+    choose = "The plainest of them: REINFORCE with the other responses as its baseline. Few settings, unbiased."
+
+
+class ReinforceRunForm(OnlineRunForm):
+    config_model = ReinforceConfig
+    basic = (*OnlineRunForm.basic, "kl_coef", "group_baseline")
+    intro = "Each step samples responses; their rewards are normalised over the whole step."
+    choose = "No critic and no groups: one response to each of many prompts does."
+
+
+class BestOfNRunForm(OnlineRunForm):
+    config_model = BestOfNConfig
+    basic = (*OnlineRunForm.basic, "keep", "threshold")
+    intro = "Each step samples n responses to every prompt, keeps the best, and fine-tunes on those."
+    choose = (
+        "Sample, score, keep, imitate: rejection sampling. With a threshold it is ReST, with checks expert iteration. "
+        "Never unstable, and slower to learn."
+    )
+
+
+POLICY_FORMS: dict[str, type[PolicyRunForm]] = {
+    "sft": SFTRunForm,
+    "dpo": DPORunForm,
+    "kto": KTORunForm,
+    "ppo": PPORunForm,
+    "grpo": GRPORunForm,
+    "rloo": RLOORunForm,
+    "reinforce": ReinforceRunForm,
+    "best_of_n": BestOfNRunForm,
+}
 
 
 class EvaluationRunForm(ConfigForm):

@@ -30,31 +30,37 @@ class PolicyKind(RunKind):
 
     def prepare(self, run: PolicyRun, run_dir: Path) -> dict[str, Any]:  # type: ignore[override]
         inputs: dict[str, Any] = {**_weights(run.generator), "models_dir": str(settings.MODELS_DIR)}
-        if run.algorithm == PolicyRun.Algorithm.DPO:
-            assert run.dataset_version is not None
-            return inputs | {
+        if run.dataset_version is not None and (not run.is_online or run.config.get("ptx_coef")):
+            inputs |= {
                 "dataset": str(artifact_path(run.dataset_version.artifact)),
                 "dataset_sha256": run.dataset_version.sha256,
             }
-        assert run.reward_model is not None
+        if not run.is_online:
+            return inputs
         prompts = run_dir / "prompts.jsonl"
         if run.dataset_version is not None:
             _write_once(prompts, dataset_prompts(run.dataset_version))
         elif run.project is not None:
             _write_once(prompts, project_prompts(run.project, run.reward_model))
-        return inputs | {"prompts": str(prompts), "reward_model": str(artifact_path(run.reward_model.artifact))}
+        first, watched = run.reward_model, run.watched_reward_model
+        more = run.more_reward_models.select_related("artifact").order_by("pk")
+        return inputs | {
+            "prompts": str(prompts),
+            "reward_model": str(artifact_path(first.artifact)) if first else None,
+            "more_reward_models": [{"name": each.name, "path": str(artifact_path(each.artifact))} for each in more],
+            "watched_reward_model": str(artifact_path(watched.artifact)) if watched else None,
+        }
 
     def command(self, run: Run, run_dir: Path) -> list[str]:
         return [sys.executable, "-m", "rl.training", str(run_dir)]
 
     def lineage(self, run: PolicyRun) -> dict[str, Any]:  # type: ignore[override]
         version, reward_model = run.dataset_version, run.reward_model
+        more = [reward_model, *run.more_reward_models.select_related("artifact").order_by("pk")]
         return {
             "start": _lineage(run.generator),
             "dataset": {"name": str(version), "sha256": version.sha256} if version else None,
-            "reward_model": {"name": str(reward_model), "sha256": reward_model.artifact.sha256}
-            if reward_model
-            else None,
+            "reward_models": [{"name": str(each), "sha256": each.artifact.sha256} for each in more if each],
             "project": str(run.project) if run.project else None,
         }
 

@@ -11,13 +11,21 @@ from annotate.models import DatasetVersion, Generator, Project
 from rewardmodel.models import RewardModel
 from runs.models import Run
 
+ONLINE = frozenset({"ppo", "grpo", "rloo", "reinforce", "best_of_n"})
+
 
 class PolicyRun(Run):
-    """Train a policy. Its config is DPOConfig or PPOConfig of rl.training.config, by its `algorithm`."""
+    """Train a policy. Its config is one of those in rl.training.config, by its `algorithm`."""
 
     class Algorithm(models.TextChoices):
+        SFT = "sft", "SFT"
         DPO = "dpo", "DPO"
+        KTO = "kto", "KTO"
         PPO = "ppo", "PPO"
+        GRPO = "grpo", "GRPO"
+        RLOO = "rloo", "RLOO"
+        REINFORCE = "reinforce", "REINFORCE++"
+        BEST_OF_N = "best_of_n", "Best of n"
 
     algorithm = models.CharField(max_length=10, choices=Algorithm)
     generator = models.ForeignKey(
@@ -29,10 +37,21 @@ class PolicyRun(Run):
         null=True,
         blank=True,
         related_name="policy_runs",
-        help_text="DPO: the rankings to learn from. PPO: whose train prompts to answer.",
+        help_text="SFT, DPO, KTO: the rankings to learn from. The others: whose train prompts to answer.",
     )
     reward_model = models.ForeignKey(
         RewardModel, on_delete=models.PROTECT, null=True, blank=True, related_name="policy_runs"
+    )
+    more_reward_models = models.ManyToManyField(
+        RewardModel, blank=True, related_name="also_used_by", help_text="Rewards that are added to the first's."
+    )
+    watched_reward_model = models.ForeignKey(
+        RewardModel,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="watching",
+        help_text="Asked about held-out prompts and never trained on: it shows when the others are being deceived.",
     )
     project = models.ForeignKey(
         Project,
@@ -40,7 +59,7 @@ class PolicyRun(Run):
         null=True,
         blank=True,
         related_name="policy_runs",
-        help_text="PPO: whose prompts to answer, where no dataset version is given.",
+        help_text="Whose prompts to answer, where no dataset version is given.",
     )
     policy = models.ForeignKey(
         Generator,
@@ -50,6 +69,11 @@ class PolicyRun(Run):
         related_name="made_by",
         help_text="The generator that the finished run became.",
     )
+
+    @property
+    def is_online(self) -> bool:
+        """Whether it learns from responses that it samples itself."""
+        return self.algorithm in ONLINE
 
     def get_policy_url(self) -> str:
         return reverse("rl:policy-detail", args=[self.pk])

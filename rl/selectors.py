@@ -20,7 +20,13 @@ from runs.artifacts import artifact_path
 def policy_runs() -> QuerySet[PolicyRun]:
     """All policy runs, whatever their state, with what a list shows of them, the newest first."""
     return PolicyRun.objects.select_related(
-        "generator", "dataset_version__project", "reward_model", "project", "policy", "created_by"
+        "generator",
+        "dataset_version__project",
+        "reward_model",
+        "watched_reward_model",
+        "project",
+        "policy",
+        "created_by",
     ).order_by("-pk")
 
 
@@ -47,12 +53,18 @@ def dataset_prompts(version: DatasetVersion) -> Iterator[dict[str, Any]]:
                 yield {"id": f"comparison {line['comparison']}", "messages": line["prompt"]}
 
 
-def project_prompts(project: Project, reward_model: RewardModel) -> Iterator[dict[str, Any]]:
-    """A project's prompts, except those that the reward model's dataset holds out: they are for measuring."""
-    version = reward_model.run.dataset_version
-    for pk, messages in project.prompts.order_by("pk").values_list("pk", "messages").iterator():
-        if not is_held_out(messages, version):
-            yield {"id": str(pk), "messages": messages}
+def project_prompts(project: Project, reward_model: RewardModel | None) -> Iterator[dict[str, Any]]:
+    """A project's prompts, except those that the reward model's dataset holds out: they are for measuring.
+
+    A prompt's metadata may bring its "answer", which checks compare with.
+    """
+    version = reward_model.run.dataset_version if reward_model else None
+    rows = project.prompts.order_by("pk").values_list("pk", "messages", "metadata")
+    for pk, messages, metadata in rows.iterator():
+        if version is None or not is_held_out(messages, version):
+            answer = metadata.get("answer") if isinstance(metadata, dict) else None
+            given = isinstance(answer, str | int | float) and not isinstance(answer, bool)
+            yield {"id": str(pk), "messages": messages, **({"answer": answer} if given else {})}
 
 
 def evaluated_responses(
@@ -104,11 +116,23 @@ TRAINING = (
         "clip_fraction", "Clip fraction", "Share of tokens whose update was clipped. 5 to 20 % is usual.", "percent"
     ),
     Figure("entropy", "Entropy", "In nats per token. A fall towards 0 means that the policy repeats itself."),
+    Figure("kept_share", "Kept", "Share of the responses that were good enough to learn from.", "percent"),
+    Figure("even_groups", "Prompts that teach nothing", "All their responses score the same.", "percent"),
     Figure("value_loss", "Value loss", "Error of the critic. Should fall."),
     Figure("explained_variance", "Explained variance", "How much of the returns the critic foresees: 1 is all."),
     Figure("response_tokens", "Length", "Tokens per response."),
     Figure("eos_rate", "Ended by itself", "Share of responses with an end of their own.", "percent"),
+    Figure("repetition", "Repeats", "Share of 4-grams of tokens that occurred before in the response.", "percent"),
 )
+
+HATS = {
+    "base": "Base, once for all",
+    "policy": "Policy",
+    "reference": "Reference of its own",
+    "critic": "Critic",
+    "reward_models": "Reward models",
+    "optimizer": "Optimizer",
+}
 
 
 def evaluation_table(run: EvaluationRun) -> list[dict[str, Any]]:
@@ -135,13 +159,27 @@ def evaluation_table(run: EvaluationRun) -> list[dict[str, Any]]:
 
 
 def training_table(run: PolicyRun) -> list[dict[str, Any]]:
-    """A PPO run's figures in its first and last step."""
+    """The figures of a run that samples, in its first and last step."""
     first, last = run.result.get("first") or {}, run.result.get("last") or {}
     return [
         {"figure": figure, "first": first.get(figure.name), "last": last.get(figure.name)}
         for figure in TRAINING
         if figure.name in last
     ]
+
+
+def gain_of(run: PolicyRun) -> dict[str, Any] | None:
+    """What became of the prompts that a sampling run kept out of training: before, after, gain and what it cost."""
+    found = run.result.get("held_out")
+    if not found or not found.get("gain"):
+        return None
+    return {**found, "verdict": _verdict(found["gain"])}
+
+
+def memory_table(run: PolicyRun) -> list[dict[str, Any]]:
+    """Bytes of weights and moments by who needs them."""
+    memory = run.result.get("memory") or {}
+    return [{"label": label, "bytes": memory[name]} for name, label in HATS.items() if memory.get(name)]
 
 
 def _verdict(difference: dict[str, float] | None) -> str:

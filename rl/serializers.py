@@ -10,7 +10,7 @@ from annotate.review.serializers import looked_up
 from rewardmodel.models import RewardModel
 from rl.models import EvaluationRun, PolicyRun
 from rl.staleness import stale_now
-from rl.training.config import DPOConfig, EvaluationConfig, PPOConfig
+from rl.training.config import ALGORITHMS, EvaluationConfig
 from runs.schema import inline_schema
 
 _LIFE = ["state", "fault", "error", "progress_done", "progress_total", "created_at", "started_at", "finished_at"]
@@ -30,6 +30,8 @@ class PolicyRunSerializer(serializers.ModelSerializer):
             "generator",
             "dataset_version",
             "reward_model",
+            "more_reward_models",
+            "watched_reward_model",
             "project",
             "config",
             "result",
@@ -68,7 +70,7 @@ class EvaluationRunSerializer(serializers.ModelSerializer):
         return looked_up(self, stale_now).evaluations.get(run.pk, "")
 
 
-@extend_schema_field({"oneOf": [inline_schema(DPOConfig), inline_schema(PPOConfig)]})
+@extend_schema_field({"oneOf": [inline_schema(each) for each in ALGORITHMS.values()]})
 class PolicyConfigField(serializers.DictField):
     """`algorithm` says which settings there are. Settings left out keep their defaults."""
 
@@ -87,17 +89,31 @@ class PolicyRunStartSerializer(serializers.Serializer):
         required=False,
         allow_null=True,
         default=None,
-        help_text="DPO: the rankings to learn from. PPO: whose train prompts to answer.",
+        help_text="SFT, DPO, KTO: the rankings to learn from. The others: whose train prompts to answer.",
     )
     reward_model = serializers.PrimaryKeyRelatedField(
-        queryset=RewardModel.objects.all(), required=False, allow_null=True, default=None, help_text="For PPO."
+        queryset=RewardModel.objects.all(),
+        required=False,
+        allow_null=True,
+        default=None,
+        help_text="What scores sampled responses; without it, checks must.",
+    )
+    more_reward_models = serializers.PrimaryKeyRelatedField(
+        queryset=RewardModel.objects.all(), many=True, required=False, help_text="Rewards added to the first's."
+    )
+    watched_reward_model = serializers.PrimaryKeyRelatedField(
+        queryset=RewardModel.objects.all(),
+        required=False,
+        allow_null=True,
+        default=None,
+        help_text="Asked about held-out prompts and never trained on.",
     )
     project = serializers.PrimaryKeyRelatedField(
         queryset=Project.objects.all(),
         required=False,
         allow_null=True,
         default=None,
-        help_text="PPO: whose prompts to answer, in place of a dataset version's.",
+        help_text="Whose prompts to answer, in place of a dataset version's.",
     )
     title = serializers.CharField(max_length=200, required=False, allow_blank=True, default="")
     config = PolicyConfigField()

@@ -13,16 +13,15 @@ from annotate.generation.services import generator_create, generator_errors
 from annotate.models import DatasetVersion, Generator, Project
 from rewardmodel.models import RewardModel
 from rewardmodel.selectors import dataset_dimensions
-from rl.models import EvaluationRun, PolicyRun
+from rl.models import ONLINE, EvaluationRun, PolicyRun
 from rl.selectors import evaluated_responses, project_prompts
-from rl.training.config import DPOConfig, EvaluationConfig, PPOConfig
+from rl.training.config import ALGORITHMS, EvaluationConfig, OnlineSettings, PolicySettings, PPOConfig
 from runs.artifacts import artifact_path
 from runs.models import Run
 from runs.schema import config_validated
 from runs.services import run_enqueue
 
 POLICY, EVALUATION = "policy", "evaluation"
-CONFIGS: dict[str, type[DPOConfig] | type[PPOConfig]] = {"dpo": DPOConfig, "ppo": PPOConfig}
 
 Errors = dict[str, list[str]]
 
@@ -34,44 +33,50 @@ def policy_run_start(
     config: Mapping[str, Any],
     dataset_version: DatasetVersion | None = None,
     reward_model: RewardModel | None = None,
+    more_reward_models: Sequence[RewardModel] = (),
+    watched_reward_model: RewardModel | None = None,
     project: Project | None = None,
     title: str = "",
     user: User | None = None,
 ) -> PolicyRun:
     """Queue the training of a policy that starts from `generator`.
 
-    `config["algorithm"]` is dpo, which learns from a dataset version, or ppo, which answers prompts (of a dataset
-    version's train split, of a project, or of the reward model's own dataset) against a reward model.
+    `config["algorithm"]` is sft, dpo or kto, which learn from a dataset version, or ppo, grpo, rloo, reinforce or
+    best_of_n, which answer prompts (of a dataset version's train split, of a project, or of the reward model's own
+    dataset) for the rewards of reward models and checks.
     Raises ValidationError with field errors, before any run exists.
     """
-    algorithm = config.get("algorithm")
-    if algorithm not in CONFIGS:
-        raise ValidationError({"algorithm": [f"Choose one of {', '.join(CONFIGS)}."]})
+    algorithm = str(config.get("algorithm"))
+    if algorithm not in ALGORITHMS:
+        raise ValidationError({"algorithm": [f"Choose one of {', '.join(ALGORITHMS)}."]})
+    label = PolicyRun.Algorithm(algorithm).label
     errors: Errors = {}
+    checked: PolicySettings | None = None
     try:
-        checked = config_validated(CONFIGS[algorithm], config)
+        checked = config_validated(ALGORITHMS[algorithm], config)
     except ValidationError as error:
         errors |= error.message_dict
-        checked = None
     errors |= _start_errors(generator) | _title_errors(title)
-    if algorithm == "dpo":
-        if reward_model is not None or project is not None:
-            errors["reward_model" if reward_model else "project"] = ["DPO learns from a dataset version alone."]
-        errors |= _rankings_errors(dataset_version, checked)
+    if algorithm not in ONLINE:
+        given = {
+            "reward_model": reward_model,
+            "more_reward_models": more_reward_models,
+            "watched_reward_model": watched_reward_model,
+            "project": project,
+        }
+        errors |= {name: [f"{label} learns from a dataset version alone."] for name, value in given.items() if value}
+        errors |= _rankings_errors(dataset_version, checked, label)
     else:
-        if dataset_version is not None and project is not None:
-            errors["project"] = ["Choose the prompts of a dataset version or of a project, not both."]
-        else:
-            if dataset_version is None and project is None and reward_model is not None:
-                dataset_version = reward_model.run.dataset_version
-            errors |= _prompt_errors(reward_model, dataset_version, project)
-        errors |= _reward_errors(reward_model, checked)
+        if dataset_version is None and project is None and reward_model is not None:
+            dataset_version = reward_model.run.dataset_version
+        errors |= _prompt_errors(reward_model, dataset_version, project, checked, label)
+        errors |= _judge_errors(reward_model, more_reward_models, watched_reward_model, checked)
     if errors or checked is None:
         raise ValidationError(errors)
     source = dataset_version or project
     run = PolicyRun(
         kind=POLICY,
-        title=title.strip() or f"{algorithm.upper()} on {source}"[:200],
+        title=title.strip() or f"{label} on {source}"[:200],
         queue=Run.Queue.GPU,
         config=checked.model_dump(mode="json"),
         seed=checked.seed,
@@ -80,9 +85,11 @@ def policy_run_start(
         generator=generator,
         dataset_version=dataset_version,
         reward_model=reward_model,
+        watched_reward_model=watched_reward_model,
         project=project,
     )
     run_enqueue(run=run)
+    run.more_reward_models.set(more_reward_models)
     return run
 
 
@@ -175,10 +182,10 @@ def _start_errors(generator: Generator) -> Errors:
     return {"generator": [message for messages in wrong.values() for message in messages]} if wrong else {}
 
 
-def _rankings_errors(version: DatasetVersion | None, config: DPOConfig | PPOConfig | None) -> Errors:
-    """What the dataset's counts alone say against DPO on it; the trainer looks at its lines."""
+def _rankings_errors(version: DatasetVersion | None, config: PolicySettings | None, label: str) -> Errors:
+    """What the dataset's counts alone say against training on it; the trainer looks at its lines."""
     if version is None:
-        return {"dataset_version": ["DPO learns from rankings: choose a dataset version."]}
+        return {"dataset_version": [f"{label} learns from rankings: choose a dataset version."]}
     weights = config.dimension_weights if config else {}
     asked = [name for name, weight in weights.items() if weight > 0]
     known = dataset_dimensions(version)
@@ -197,17 +204,48 @@ def _rankings_errors(version: DatasetVersion | None, config: DPOConfig | PPOConf
     return {}
 
 
-def _prompt_errors(reward_model: RewardModel | None, version: DatasetVersion | None, project: Project | None) -> Errors:
-    if reward_model is None:
-        return {"reward_model": ["PPO learns from a reward model: choose one."]}
+def _prompt_errors(
+    reward_model: RewardModel | None,
+    version: DatasetVersion | None,
+    project: Project | None,
+    config: PolicySettings | None,
+    label: str,
+) -> Errors:
+    if reward_model is None and not (isinstance(config, OnlineSettings) and config.checks):
+        return {"reward_model": [f"{label} learns from rewards: choose one reward model, or add a check."]}
+    if version is not None and project is not None:
+        return {"project": ["Choose the prompts of a dataset version or of a project, not both."]}
+    if version is None and project is None:
+        return {"project": ["Choose whose prompts to answer: a project's or a dataset version's."]}
     if version is not None and (version.counts.get("prompts") or {}).get("train") == 0:
         return {"dataset_version": [f"{version} has no prompts in its train split. Choose another, or a project."]}
     if project is not None and next(project_prompts(project, reward_model), None) is None:
         return {"project": [f"{project} has no prompts to train on. Import prompts first."]}
+    if isinstance(config, PPOConfig) and config.ptx_coef and version is None:
+        return {"ptx_coef": ["The language-model mix needs demonstrations: choose the prompts of a dataset version."]}
     return {}
 
 
-def _reward_errors(reward_model: RewardModel | None, config: DPOConfig | PPOConfig | EvaluationConfig | None) -> Errors:
+def _judge_errors(
+    reward_model: RewardModel | None,
+    more: Sequence[RewardModel],
+    watched: RewardModel | None,
+    config: PolicySettings | None,
+) -> Errors:
+    errors = _reward_errors(reward_model, config)
+    used = [reward_model, *more] if reward_model else list(more)
+    if reward_model is not None and reward_model in more:
+        errors["more_reward_models"] = [f"{reward_model} is the first reward model already."]
+    if watched is not None and watched in used:
+        errors["watched_reward_model"] = [f"{watched} is trained on, so watching it shows nothing. Choose another."]
+    gate = config.gate_dimension if isinstance(config, OnlineSettings) else ""
+    if gate and (reward_model is None or gate not in reward_model.dimensions):
+        known = f" {reward_model} has {', '.join(reward_model.dimensions)}." if reward_model else ""
+        errors["gate_dimension"] = [f"The gate must be a dimension of the reward model.{known}"]
+    return errors
+
+
+def _reward_errors(reward_model: RewardModel | None, config: PolicySettings | EvaluationConfig | None) -> Errors:
     if reward_model is None or config is None:
         return {}
     absent = _absent(list(config.dimension_weights), reward_model.dimensions)

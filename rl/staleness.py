@@ -30,6 +30,9 @@ def stale_now(versions: Reasons | None = None) -> Stale:
     versions = stale_versions() if versions is None else versions
     if not versions:
         return Stale()
+    further: dict[int, list[int]] = {}
+    for run, model in PolicyRun.more_reward_models.through.objects.values_list("policyrun", "rewardmodel"):
+        further.setdefault(run, []).append(model)
     rows = PolicyRun.objects.order_by("pk")
     runs = list(rows.values_list("pk", "dataset_version", "reward_model", "generator", "policy", named=True))
     policies: dict[int, str] = {}
@@ -43,6 +46,7 @@ def stale_now(versions: Reasons | None = None) -> Stale:
             and (
                 reason := versions.get(run.dataset_version)
                 or reward_models.get(run.reward_model)
+                or next((reward_models[each] for each in further.get(run.pk, ()) if each in reward_models), None)
                 or generators.get(run.generator)
             )
         }

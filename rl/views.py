@@ -13,14 +13,13 @@ from accounts.models import User
 from accounts.permissions import admin_required
 from annotate.models import DatasetVersion
 from rewardmodel.models import RewardModel
-from rl.forms import DPORunForm, EvaluationRunForm, PPORunForm
-from rl.selectors import evaluation_runs, evaluation_table, policy_runs, training_table
+from rl.forms import POLICY_FORMS, EvaluationRunForm
+from rl.models import ONLINE, PolicyRun
+from rl.selectors import evaluation_runs, evaluation_table, gain_of, memory_table, policy_runs, training_table
 from rl.services import evaluation_run_start, policy_run_start
 from rl.staleness import stale_now
-from runs.schema import ConfigForm
 
 PAGE = 50
-FORMS: dict[str, type[ConfigForm]] = {"dpo": DPORunForm, "ppo": PPORunForm}
 
 
 @admin_required
@@ -33,18 +32,27 @@ def policy_list(request: HttpRequest) -> HttpResponse:
 
 @admin_required
 def policy_choose(request: HttpRequest) -> HttpResponse:
-    """DPO or PPO."""
-    context = {"has_datasets": DatasetVersion.objects.exists(), "has_reward_models": RewardModel.objects.exists()}
+    """Which algorithm."""
+    kinds = [
+        {"name": name, "label": PolicyRun.Algorithm(name).label, "form": form, "online": name in ONLINE}
+        for name, form in POLICY_FORMS.items()
+    ]
+    context = {
+        "offline": [kind for kind in kinds if not kind["online"]],
+        "online": [kind for kind in kinds if kind["online"]],
+        "has_datasets": DatasetVersion.objects.exists(),
+        "has_reward_models": RewardModel.objects.exists(),
+    }
     return render(request, "rl/policy_choose.html", context)
 
 
 @admin_required
 def policy_start(request: HttpRequest, algorithm: str) -> HttpResponse:
     """The form that starts a policy run. `?dataset_version=`, `?generator=` and `?reward_model=` fill it in."""
-    if algorithm not in FORMS:
+    if algorithm not in POLICY_FORMS:
         raise Http404
-    names = ("dataset_version", "generator", "reward_model", "project")
-    form = FORMS[algorithm](request.POST or None, initial=_asked(request, names))
+    names = ("dataset_version", "generator", "reward_model", "more_reward_models", "watched_reward_model", "project")
+    form = POLICY_FORMS[algorithm](request.POST or None, initial=_asked(request, names))
     if request.method == "POST" and form.is_valid():
         assert isinstance(request.user, User)
         chosen = {name: form.cleaned_data[name] for name in names if name in form.fields}
@@ -59,7 +67,7 @@ def policy_start(request: HttpRequest, algorithm: str) -> HttpResponse:
             form.add_service_errors(error)
         else:
             return redirect(run)
-    context = {"form": form, "algorithm": algorithm}
+    context = {"form": form, "label": PolicyRun.Algorithm(algorithm).label}
     return render(request, "rl/policy_start.html", context, status=422 if form.errors else 200)
 
 
@@ -74,6 +82,9 @@ def policy_detail(request: HttpRequest, pk: int) -> HttpResponse:
         "artifact": run.artifacts.first(),
         "table": training_table(run),
         "test": run.result.get("test"),
+        "gain": gain_of(run),
+        "memory": memory_table(run),
+        "more_reward_models": run.more_reward_models.all() if run.is_online else [],
         "evaluations": [{"run": each, "table": evaluation_table(each)} for each in evaluations[:5]],
     }
     return render(request, "rl/policy_detail.html", context)

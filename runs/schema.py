@@ -56,14 +56,17 @@ def inline_schema(model: type[BaseModel]) -> dict[str, Any]:
     schema = model.model_json_schema()
     definitions = schema.pop("$defs", {})
 
-    def resolved(value: Any) -> Any:
+    def resolved(value: Any, inside: tuple[str, ...] = ()) -> Any:
         if isinstance(value, list):
-            return [resolved(each) for each in value]
+            return [resolved(each, inside) for each in value]
         if not isinstance(value, dict):
             return value
         reference = value.get("$ref", "").rpartition("/")[2]
-        rest = {key: resolved(each) for key, each in value.items() if key != "$ref"}
-        return {**resolved(definitions[reference]), **rest} if reference else rest
+        # The mapping of a discriminator points at references, which are not there any more.
+        rest = {key: resolved(each, inside) for key, each in value.items() if key not in ("$ref", "discriminator")}
+        if reference in inside:
+            return {"type": "object", "description": f"{reference}, as above", **rest}
+        return {**resolved(definitions[reference], (*inside, reference)), **rest} if reference else rest
 
     return resolved(schema)
 

@@ -20,7 +20,7 @@ Split = Literal["train", "test"]
 
 @dataclass(frozen=True)
 class Comparison:
-    """K responses to one prompt and what annotators said of them, by dimension."""
+    """K responses to one prompt and what annotators said of them, by dimension. edited: which a person wrote."""
 
     id: str
     split: Split
@@ -28,6 +28,7 @@ class Comparison:
     responses: list[str]
     rankings: dict[str, list[dict[str, Any]]]
     edges: dict[str, list[Edge]]
+    edited: tuple[int, ...] = ()
 
     @property
     def prompt_key(self) -> str:
@@ -187,6 +188,7 @@ class _Draft:
             responses=texts,
             rankings={dimension: rankings for dimension, (rankings, ordered) in found.items() if ordered},
             edges={dimension: ordered for dimension, (_, ordered) in found.items() if ordered},
+            edited=tuple(n for n, response in enumerate(self.first["responses"]) if response.get("is_edit")),
         )
 
 

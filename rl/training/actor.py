@@ -9,22 +9,22 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from lm.adapters import POLICY, add_lora, freeze_reference, is_adapted, reference, trainable
 from lm.chat import Chat
 from lm.loading import load_policy, pick_device, pick_dtype, resolve_model, save_model
-from lm.prefix import Group, hidden_states, unwrap
-from rl.training.config import DPOConfig, PPOConfig
+from lm.prefix import unwrap
+from rl.training.config import PolicySettings, PPOConfig
+from rl.training.critic import CRITIC, Critic
 from runs.child import RunDir, UserError, write_json
 
-CRITIC = "critic"
 CARD = "policy.json"
 FORMAT = "plumbline-policy/1"
 
@@ -93,6 +93,16 @@ class Actor:
             else:
                 base.activation_checkpointing_disable()
 
+    def memory(self) -> dict[str, int]:
+        """Bytes of weights by who needs them: the base once for all hats, the policy's own, a separate reference."""
+        own = {id(parameter) for parameter in self.parameters.values()}
+        shared = [value for value in self.model.parameters() if id(value) not in own]
+        return {
+            "base": _bytes(value for value in shared),
+            "policy": _bytes(self.parameters.values()),
+            "reference": _bytes(self._frozen.parameters()) if self._frozen is not None else 0,
+        }
+
     def save(self, directory: Path) -> None:
         """Write what plain transformers or PEFT loads: an adapter over its named base, or a whole model."""
         if is_adapted(self.model):
@@ -102,43 +112,8 @@ class Actor:
         save_model(self.model, self.chat, directory)
 
 
-class Critic:
-    """A LoRA adapter called `critic` and a linear value head, the head in float32 and starting from zeros.
-
-    The value of a token is that of the state before it: the head reads the hidden state that predicts the token.
-    """
-
-    def __init__(self, host: Any, autocast: Any) -> None:
-        self.host = host
-        self.autocast = autocast
-        self.head = nn.Linear(host.config.hidden_size, 1, device=host.device, dtype=torch.float32)
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
-        host.set_adapter(CRITIC)
-        self.parameters: dict[str, nn.Parameter] = trainable(host) | {
-            f"value_head.{name}": parameter for name, parameter in self.head.named_parameters()
-        }
-
-    @contextlib.contextmanager
-    def worn(self) -> Iterator[None]:
-        """Within, the base carries the critic's adapter. A backward pass must end before the policy's returns."""
-        others = [name for name in self.host.peft_config if name == POLICY]
-        self.host.set_adapter(CRITIC)
-        try:
-            yield
-        finally:
-            if others:
-                self.host.set_adapter(POLICY)
-
-    def values(self, groups: Sequence[Group]) -> list[list[Tensor]]:
-        """Value [R] before every token of every response. Call it inside `worn`."""
-        with self.autocast():
-            hidden = hidden_states(self.host, groups)
-        return [[self.head(hidden.states[rows].float())[:, 0] for rows in responses] for responses in hidden.predictors]
-
-
 def load_actor(
-    config: DPOConfig | PPOConfig, inputs: Mapping[str, Any], *, device: str = "auto", keep_reference: bool = False
+    config: PolicySettings, inputs: Mapping[str, Any], *, device: str = "auto", keep_reference: bool = False
 ) -> Actor:
     """Load inputs {"model", "adapter", "models_dir"} ready to train.
 
@@ -175,13 +150,13 @@ def load_actor(
     return Actor(model, chat, base, dtype, budget, frozen)
 
 
-def write_policy(run: RunDir, actor: Actor, config: DPOConfig | PPOConfig, **more: Any) -> None:
+def write_policy(run: RunDir, actor: Actor, config: PolicySettings, **more: Any) -> None:
     """Fill `run.output` with the policy and its card."""
     run.output.mkdir(parents=True, exist_ok=True)
     actor.save(run.output)
     card = {
         "format": FORMAT,
-        "algorithm": config.algorithm,
+        "algorithm": config.model_dump()["algorithm"],
         "method": config.method,
         "base_model": str(run.inputs["model"]),
         "base_adapter": run.inputs.get("adapter"),
@@ -194,3 +169,7 @@ def write_policy(run: RunDir, actor: Actor, config: DPOConfig | PPOConfig, **mor
 def _whole(model: Any, adapter: Any) -> Any:
     """A model without adapters: what an adapter adds is folded in."""
     return model if adapter is None else model.merge_and_unload()
+
+
+def _bytes(parameters: Iterable[torch.Tensor]) -> int:
+    return sum(value.numel() * value.element_size() for value in parameters)

@@ -15,7 +15,7 @@ from lm.chat import Chat
 from lm.loading import load_policy
 from lm.prefix import Group, backbone, response_logprobs, token_batches
 from rewardmodel.training.interrupt import Interrupted, interruptible
-from rl.training import losses
+from rl.training import estimators
 from rl.training.config import EvaluationConfig
 from rl.training.intervals import clustered_mean, paired_difference
 from rl.training.prompts import is_conversation, read_lines
@@ -137,8 +137,8 @@ def _compare(run: RunDir, config: EvaluationConfig, rows: Sequence[Row]) -> bool
     for row, mine, its in zip(rows, ours, theirs, strict=True):
         row.figures["logprob"] = float(mine.sum())
         row.figures["reference_logprob"] = float(its.sum())
-        row.figures["kl"] = float(losses.kl_k1(mine, its).sum())
-        row.figures["kl_k3_per_token"] = float(losses.kl_k3(mine, its).mean())
+        row.figures["kl"] = float(estimators.kl_k1(mine, its).sum())
+        row.figures["kl_k3_per_token"] = float(estimators.kl_k3(mine, its).mean())
         row.figures["tokens"] = float(len(mine))
     return True
 

@@ -1,15 +1,28 @@
-"""The mathematics of policy training, as small pure functions on tensors.
+"""The losses of learning from given responses, as small pure functions on tensors.
 
-Shapes: E edges; N responses; T tokens of the longest response; a `mask` [N, T] is True on response tokens. Nothing here
-knows a model, a tokenizer or a run. Averages over minibatches are the caller's: these functions return one value per
-edge or per token, so that accumulated batches can be divided by the true count of the whole step.
+Shapes: E edges, pairs (i, j) of responses to one prompt; N responses; log-probs are of whole responses, summed over
+their tokens, in nats, unless a function says otherwise. Nothing here knows a model, a tokenizer or a run. Each function
+returns one value per edge, response or token: averages are the caller's, who divides by the true count of a whole step.
 """
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+# supervised ---------------------------------------------------------------------------------------------------------
+
+
+def sft_loss(logprobs: Tensor) -> Tensor:
+    """Negative log-likelihood of response tokens, elementwise: `-log pi(y_t | x, y_<t)`.
+
+    Only tokens of the response come in, its end token included, so nothing of the prompt is learnt by heart. Any shape.
+    """
+    return -logprobs
+
 
 # preferences --------------------------------------------------------------------------------------------------------
 
@@ -59,109 +72,85 @@ def hinge_loss(gap: Tensor, p: Tensor, margin: Tensor, *, beta: float) -> Tensor
     return p * F.relu(1.0 - logit) + (1.0 - p) * F.relu(1.0 + logit)
 
 
-# reinforcement ------------------------------------------------------------------------------------------------------
+def robust_dpo_loss(gap: Tensor, p: Tensor, margin: Tensor, *, beta: float, flip_rate: float) -> Tensor:
+    """DPO that is unbiased if a known share of labels is flipped (rDPO, Chowdhury et al. 2024). [E] -> [E].
 
+        l(z) = -log sigma(z) ;   z = beta h - m
+        r(z) = [(1 - eps) l(z) - eps l(-z)] / (1 - 2 eps)
+        L = p r(z) + (1 - p) r(-z)
 
-def kl_k1(policy: Tensor, reference: Tensor) -> Tensor:
-    """`log pi - log ref` of sampled tokens: unbiased for KL(pi || ref) under samples of pi, may be negative.
-
-    Schulman 2020, 'Approximating KL divergence'. Any shape, elementwise, nats.
+    flip_rate: eps, below one half. Where cDPO pulls every gap towards a finite one, this keeps the noiseless optimum,
+    and may be negative.
     """
-    return policy - reference
+    z = beta * gap - margin
+
+    def unbiased(value: Tensor) -> Tensor:
+        straight, flipped = -F.logsigmoid(value), -F.logsigmoid(-value)
+        return ((1.0 - flip_rate) * straight - flip_rate * flipped) / (1.0 - 2.0 * flip_rate)
+
+    return p * unbiased(z) + (1.0 - p) * unbiased(-z)
 
 
-def kl_k3(policy: Tensor, reference: Tensor) -> Tensor:
-    """`ref/pi - 1 - log(ref/pi)`: unbiased like k1, never negative, of lower variance (Schulman 2020). Elementwise."""
-    log_ratio = reference - policy
-    return torch.expm1(log_ratio) - log_ratio
+def simpo_loss(mean_i: Tensor, mean_j: Tensor, p: Tensor, margin: Tensor, *, beta: float, target: float) -> Tensor:
+    """Simple preference optimisation, without a reference (Meng et al. 2024, eq. 6). [E] -> [E].
 
+        z = beta (a_i - a_j)
+        L = -p log sigma(z - g - m) - (1 - p) log sigma(-z - g + m)
 
-def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
-    """Mean over the tokens where `mask` is true."""
-    return values.masked_fill(~mask, 0.0).sum() / mask.sum()
-
-
-def whiten(values: Tensor, mask: Tensor) -> Tensor:
-    """Shift and scale to mean 0 and variance 1 over `mask`; zero elsewhere. [N, T] -> [N, T].
-
-    The variance is the unbiased one, with 1e-8 under the root, as in the original RLHF code; a single token gives 0.
+    mean_i, mean_j: a, log-probs *averaged* over the response's tokens, so that length earns nothing. target: g, the gap
+    that the paper asks the preferred response to win by.
     """
-    count = mask.sum()
-    centred = (values - masked_mean(values, mask)).masked_fill(~mask, 0.0)
-    variance = centred.square().sum() / (count - 1).clamp(min=1)
-    return centred * torch.rsqrt(variance + 1e-8)
+    z = beta * (mean_i - mean_j)
+    return -p * F.logsigmoid(z - target - margin) - (1.0 - p) * F.logsigmoid(-z - target + margin)
 
 
-def token_rewards(scores: Tensor, policy: Tensor, reference: Tensor, mask: Tensor, kl_coef: float) -> Tensor:
-    """Reward of every sampled token: the KL penalty everywhere, the score on the last token of each response.
+def odds_ratio_loss(mean_i: Tensor, mean_j: Tensor, p: Tensor, margin: Tensor) -> Tensor:
+    """The preference term of ORPO (Hong et al. 2024, eq. 7), to be added to the SFT loss. [E] -> [E].
 
-        r_t = -kl_coef (log pi_t - log ref_t) + [t is the response's last token] score
+        odds(a) = e^a / (1 - e^a) ;   z = log odds(a_i) - log odds(a_j)
+        L = -p log sigma(z - m) - (1 - p) log sigma(-(z - m))
 
-    scores [N]; the others [N, T]; mask rows are left-aligned. InstructGPT (Ouyang et al. 2022, eq. 2).
+    mean_i, mean_j: a < 0, log-probs averaged over tokens. There is no reference.
     """
-    rewards = (-kl_coef * kl_k1(policy, reference)).masked_fill(~mask, 0.0)
-    last = mask.sum(1) - 1
-    return rewards.scatter_add(1, last[:, None], scores[:, None].to(rewards.dtype))
+    z = log_odds(mean_i) - log_odds(mean_j) - margin
+    return -p * F.logsigmoid(z) - (1.0 - p) * F.logsigmoid(-z)
 
 
-def gae(rewards: Tensor, values: Tensor, mask: Tensor, *, gamma: float, lam: float) -> tuple[Tensor, Tensor]:
-    """Generalised advantage estimation (Schulman et al. 2016, eq. 16). [N, T] each -> (advantages, returns) [N, T].
+def log_odds(mean: Tensor) -> Tensor:
+    """`a - log(1 - e^a)` for a <= 0, exact near both ends (Maechler 2012); 0 is taken as the nearest number below."""
+    a = mean.clamp(max=-torch.finfo(mean.dtype).tiny)
+    near = torch.log(-torch.expm1(a.clamp(min=-math.log(2.0))))
+    far = torch.log1p(-torch.exp(a.clamp(max=-math.log(2.0))))
+    return a - torch.where(a > -math.log(2.0), near, far)
 
-        delta_t = r_t + gamma V_{t+1} - V_t ;   A_t = delta_t + gamma lam A_{t+1} ;   return_t = A_t + V_t
 
-    V_t is the value of the state before token t. A response ends after its last token, whether it closed itself or ran
-    out of room, and the value there is 0. Positions outside the mask are 0 in both results.
+def kto_baseline(policy: Tensor, reference: Tensor) -> Tensor:
+    """KTO's reference point z0: how far policy is from reference (Ethayarajh et al. 2024, sec. 4). [N] -> [].
+
+        z0 = max(0, mean_n [log pi(y'_n|x_n) - log ref(y'_n|x_n)])
+
+    y'_n is a response to *another* prompt: such mismatched pairs estimate the KL without sampling. No gradient flows.
     """
-    inside = mask.to(values.dtype)
-    advantages = torch.zeros_like(values)
-    ahead = torch.zeros_like(values[:, 0])
-    next_value = torch.zeros_like(ahead)
-    for t in range(values.shape[1] - 1, -1, -1):
-        delta = rewards[:, t] + gamma * next_value - values[:, t]
-        ahead = (delta + gamma * lam * ahead) * inside[:, t]
-        advantages[:, t] = ahead
-        next_value = values[:, t] * inside[:, t]
-    return advantages, (advantages + values) * inside
+    return (policy - reference).detach().mean().clamp(min=0.0)
 
 
-def ppo_policy_loss(new: Tensor, old: Tensor, advantages: Tensor, *, clip: float) -> tuple[Tensor, Tensor]:
-    """Clipped surrogate (Schulman et al. 2017, eq. 7), elementwise over tokens -> (loss, clipped).
+def kto_loss(
+    implicit: Tensor,
+    desirable: Tensor,
+    baseline: Tensor,
+    *,
+    beta: float,
+    desirable_weight: float,
+    undesirable_weight: float,
+) -> Tensor:
+    """Kahneman-Tversky optimisation from unpaired feedback (Ethayarajh et al. 2024). [N] -> [N].
 
-        rho = exp(new - old) ;   L = -min(rho A, clamp(rho, 1 - clip, 1 + clip) A)
+        v = sigma(beta (r - z0)) if desirable, sigma(beta (z0 - r)) if not ;   L = lambda (1 - v)
 
-    new, old: log-probabilities of the sampled tokens now and when they were sampled. `clipped` is true where the clamp
-    is what counts, i.e. where the token gives no gradient.
+    implicit: r = log pi(y|x) - log ref(y|x). baseline: z0 [] of `kto_baseline`. The paper's loss lambda_y - v with
+    v = lambda_y sigma(.). The two weights should make up for an imbalance of the labels.
     """
-    ratio = torch.exp(new - old)
-    plain = -advantages * ratio
-    clamped = -advantages * ratio.clamp(1.0 - clip, 1.0 + clip)
-    return torch.maximum(plain, clamped), (clamped > plain).detach()
-
-
-def ppo_value_loss(new: Tensor, old: Tensor, returns: Tensor, *, clip: float) -> tuple[Tensor, Tensor]:
-    """Clipped value regression of PPO's reference implementation, elementwise over tokens -> (loss, clipped).
-
-    V' = clamp(V, V_old - clip, V_old + clip) ;   L = 1/2 max((V - R)^2, (V' - R)^2)
-    """
-    bounded = torch.maximum(torch.minimum(new, old + clip), old - clip)
-    plain = (new - returns).square()
-    clamped = (bounded - returns).square()
-    return 0.5 * torch.maximum(plain, clamped), (clamped > plain).detach()
-
-
-def explained_variance(values: Tensor, returns: Tensor, mask: Tensor) -> float:
-    """`1 - Var(R - V) / Var(R)` over response tokens: 1 is perfect, 0 as good as a constant, NaN without spread."""
-    r, v = returns[mask].double(), values[mask].double()
-    spread = r.var(correction=0)
-    return float("nan") if spread == 0 else float(1.0 - (r - v).var(correction=0) / spread)
-
-
-def adapted_kl_coef(coef: float, kl: float, *, target: float, horizon: float, responses: int) -> float:
-    """Next KL coefficient of the proportional controller of Ziegler et al. 2019, section 2.2.
-
-        e = clamp(kl/target - 1, -0.2, 0.2) ;   coef' = coef (1 + e * responses / horizon)
-
-    kl and target in nats per response; `responses` were sampled since the last call.
-    """
-    error = min(max(kl / target - 1.0, -0.2), 0.2)
-    return coef * (1.0 + error * responses / horizon)
+    z = beta * (implicit - baseline)
+    wanted = desirable_weight * torch.sigmoid(-z)
+    unwanted = undesirable_weight * torch.sigmoid(z)
+    return torch.where(desirable, wanted, unwanted)

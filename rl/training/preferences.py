@@ -1,4 +1,4 @@
-"""What a comparison's rankings ask of a policy, as tensors: every edge of every dimension, with its weight."""
+"""What a comparison's rankings ask of a policy: edges with weights, the best response, or a label for each."""
 
 from __future__ import annotations
 
@@ -34,23 +34,12 @@ class Preferences:
         return float(self.weight.sum())
 
 
-@dataclass(frozen=True)
-class Signal:
-    """What a comparison said to the policy: its weighted loss, and figures for people over its decided edges."""
-
-    loss: Tensor
-    outcomes: list[float]
-    chosen: list[float]
-    rejected: list[float]
-
-
 def preferences(comparison: Comparison, config: DPOConfig) -> Preferences | None:
     """The edges that `config` lets count; None if none does."""
     found: list[tuple[Edge, float]] = []
-    for dimension, edges in comparison.edges.items():
-        importance = config.dimension_weights.get(dimension, 0.0) if config.dimension_weights else 1.0
+    for edges, importance in _counted(comparison, config.dimension_weights):
         kept = [edge for edge in edges if config.soft_labels or edge.p != 0.5]
-        if not importance or not kept:
+        if not kept:
             continue
         share = importance * comparison_weight(kept) / sum(edge.weight for edge in kept)
         found += [(edge, share * edge.weight) for edge in kept]
@@ -69,36 +58,68 @@ def preferences(comparison: Comparison, config: DPOConfig) -> Preferences | None
     )
 
 
-def signal(policy: Tensor, reference: Tensor, wanted: Preferences, config: DPOConfig) -> Signal:
-    """Loss and figures of one comparison.
+def edge_losses(
+    logprobs: Sequence[Tensor], reference: Tensor | None, wanted: Preferences, config: DPOConfig
+) -> tuple[Tensor, Tensor]:
+    """Loss of every edge [E], and the figure [K] by which responses are compared with one another.
 
-    policy, reference: [K] log-probs of its responses, summed over tokens. The loss is summed over edges times their
-    weights; divide by the `total` of all comparisons in the step.
+    logprobs: of the tokens of each of the K responses. reference: [K], their sums under the reference; None for losses
+    that have none. The figure is the implicit reward without its factor beta, or, without a reference, the log-prob per
+    token.
     """
-    implicit = losses.implicit_rewards(policy, reference)
-    device = implicit.device
+    total = torch.stack([tokens.sum() for tokens in logprobs])
+    mean = torch.stack([tokens.mean() for tokens in logprobs])
+    device = total.device
     i, j = wanted.i.to(device), wanted.j.to(device)
-    gap = implicit[i] - implicit[j]
     p, margin = wanted.p.to(device), wanted.margin.to(device)
+    if config.loss == "simpo":
+        each = losses.simpo_loss(mean[i], mean[j], p, margin, beta=config.beta, target=config.target_gap)
+        return each + config.sft_weight * _nll_of_better(mean, i, j, p), mean
+    if config.loss == "orpo":
+        each = config.beta * losses.odds_ratio_loss(mean[i], mean[j], p, margin)
+        return each + (1.0 + config.sft_weight) * _nll_of_better(mean, i, j, p), mean
+    assert reference is not None
+    implicit = losses.implicit_rewards(total, reference)
+    gap = implicit[i] - implicit[j]
     if config.loss == "sigmoid":
         each = losses.dpo_loss(gap, p, margin, beta=config.beta, label_smoothing=config.label_smoothing)
+    elif config.loss == "robust":
+        each = losses.robust_dpo_loss(gap, p, margin, beta=config.beta, flip_rate=config.label_smoothing)
     elif config.loss == "ipo":
         each = losses.ipo_loss(gap, p, beta=config.beta)
     else:
         each = losses.hinge_loss(gap, p, margin, beta=config.beta)
-    rewards = [config.beta * value for value in implicit.detach().tolist()]
-    outcomes, chosen, rejected = [], [], []
-    for first, second, share in zip(wanted.i.tolist(), wanted.j.tolist(), wanted.p.tolist(), strict=True):
-        if share == 0.5:
-            continue
-        better, worse = (first, second) if share > 0.5 else (second, first)
-        chosen.append(rewards[better])
-        rejected.append(rewards[worse])
-        difference = rewards[better] - rewards[worse]
-        outcomes.append(0.5 if difference == 0 else float(difference > 0))
-    return Signal((wanted.weight.to(device) * each).sum(), outcomes, chosen, rejected)
+    if config.sft_weight:
+        each = each + config.sft_weight * _nll_of_better(mean, i, j, p)
+    return each, implicit
+
+
+def _nll_of_better(mean: Tensor, i: Tensor, j: Tensor, p: Tensor) -> Tensor:
+    """Supervised loss per token of each edge's two responses, by the share that prefers them. [E]."""
+    return p * losses.sft_loss(mean[i]) + (1.0 - p) * losses.sft_loss(mean[j])
+
+
+def standings(comparison: Comparison, weights: Mapping[str, float]) -> list[float | None]:
+    """How often each response is preferred to those it was compared with, from 0 to 1; None where it was not compared.
+
+    Dimensions count by their weights. The same rule makes the unpaired files of an export.
+    """
+    wins = [0.0] * len(comparison.responses)
+    whole = [0.0] * len(comparison.responses)
+    for edges, importance in _counted(comparison, weights):
+        for edge in edges:
+            weight = importance * edge.weight
+            for response, share in ((edge.i, edge.p), (edge.j, 1.0 - edge.p)):
+                wins[response] += weight * share
+                whole[response] += weight
+    return [won / total if total else None for won, total in zip(wins, whole, strict=True)]
 
 
 def counted_dimensions(weights: Mapping[str, float]) -> Sequence[str]:
     """The dimensions that have a weight above 0; empty means all."""
     return [dimension for dimension, weight in weights.items() if weight > 0]
+
+
+def _counted(comparison: Comparison, weights: Mapping[str, float]) -> list[tuple[list[Edge], float]]:
+    found = [(edges, weights.get(dimension, 0.0) if weights else 1.0) for dimension, edges in comparison.edges.items()]
+    return [(edges, importance) for edges, importance in found if importance]

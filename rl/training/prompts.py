@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 from collections.abc import Sequence
@@ -15,12 +16,13 @@ from runs.child import UserError
 
 @dataclass(frozen=True)
 class Prompt:
-    """A conversation that waits for an answer, and its ids."""
+    """A conversation that waits for an answer, and its ids. `answer` is the right one, where there is one."""
 
     id: str
     messages: list[dict[str, str]]
     ids: list[int]
     cut: bool = False
+    answer: str | None = None
 
     @property
     def question(self) -> str:
@@ -28,8 +30,14 @@ class Prompt:
         return self.messages[-1]["content"]
 
 
-def read_prompts(path: str | Path) -> list[tuple[str, list[dict[str, str]]]]:
-    """(id, messages) of every line {"id", "messages"}. Raises UserError naming the line, or if there is none."""
+Asked = tuple[str, list[dict[str, str]], str | None]
+
+
+def read_prompts(path: str | Path) -> list[Asked]:
+    """(id, messages, answer) of every line {"id", "messages"} with or without "answer".
+
+    Raises UserError naming the line, or if there is none.
+    """
     found = []
     for number, line in read_lines(path):
         if not is_conversation(line.get("messages")):
@@ -37,21 +45,24 @@ def read_prompts(path: str | Path) -> list[tuple[str, list[dict[str, str]]]]:
                 f"{Path(path).name}, line {number}: a prompt needs messages, a list of turns with role and content "
                 "that ends with a user's."
             )
-        found.append((str(line.get("id", number)), line["messages"]))
+        answer = line.get("answer")
+        if isinstance(answer, bool) or not isinstance(answer, str | int | float | None):
+            raise UserError(f"{Path(path).name}, line {number}: an answer is a text or a number.")
+        found.append((str(line.get("id", number)), line["messages"], None if answer is None else str(answer)))
     if not found:
         raise UserError("There are no prompts to train on. Import prompts, or choose a dataset with a train split.")
     return found
 
 
-def encode_prompts(prompts: Sequence[tuple[str, list[dict[str, str]]]], chat: Chat, max_tokens: int) -> list[Prompt]:
+def encode_prompts(prompts: Sequence[Asked], chat: Chat, max_tokens: int) -> list[Prompt]:
     """Ids of every prompt; one that is too long loses its oldest turns, and `cut` says so."""
     encoded = []
-    for name, messages in prompts:
+    for name, messages, answer in prompts:
         try:
             ids, cut = chat.fit(messages, max_tokens)
         except ValueError as error:
             raise UserError(f"Prompt {name}: {error} Raise the longest prompt.") from error
-        encoded.append(Prompt(name, messages, ids, cut))
+        encoded.append(Prompt(name, messages, ids, cut, answer))
     return encoded
 
 
@@ -66,6 +77,24 @@ def deal(count: int, step: int, size: int, seed: int) -> list[int]:
             random.Random(f"{seed}/{epoch}").shuffle(orders[epoch])  # noqa: S311
         dealt.append(orders[epoch][index])
     return dealt
+
+
+def held_out(prompts: Sequence[Prompt], most: int, seed: int) -> tuple[list[Prompt], list[Prompt]]:
+    """(to train on, to measure on): at most `most` and a quarter of the prompts are kept out of training.
+
+    Equal conversations stay together. Which ones is a function of the seed and their text, so that a prompt more or
+    less moves no other.
+    """
+    keys = {prompt.id: _key(prompt, seed) for prompt in prompts}
+    distinct = sorted(set(keys.values()))
+    chosen = set(distinct[: min(most, len(distinct) // 4)])
+    kept = [prompt for prompt in prompts if keys[prompt.id] in chosen]
+    return [prompt for prompt in prompts if keys[prompt.id] not in chosen], kept
+
+
+def _key(prompt: Prompt, seed: int) -> str:
+    text = json.dumps(prompt.messages, sort_keys=True)
+    return hashlib.sha256(f"{seed}\n{text}".encode()).hexdigest()
 
 
 def fitting_prompt_tokens(model: Any, longest_prompt: int, longest_response: int) -> int:

@@ -1,14 +1,29 @@
-"""One number for a response: a reward model's scores by dimension, combined by weight."""
+"""A reward model's opinion of a response: a reward by dimension, and one number by weight."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
 
 from rewardmodel.training.interrupt import Interrupted
 from rewardmodel.training.scoring import Scorer, load_scorer
 from runs.child import UserError
 
 Conversation = tuple[Sequence[Mapping[str, str]], Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Opinion:
+    """Of one response: `mean` and `spread` (standard deviation over an ensemble's members, else 0), by dimension."""
+
+    mean: list[float]
+    spread: list[float]
+
+    def bound(self, penalty: float) -> list[float]:
+        """`mean - penalty * spread`: less for what the members disagree about (Coste et al. 2023)."""
+        return [mean - penalty * spread for mean, spread in zip(self.mean, self.spread, strict=True)]
 
 
 class Rewards:
@@ -38,10 +53,29 @@ class Rewards:
         self, conversations: Sequence[Conversation], *, batch_tokens: int, stop: Callable[[], bool] = lambda: False
     ) -> list[list[list[float]]]:
         """For each (messages, responses): a row a response, one reward a dimension. Interrupted on `stop`."""
+        opinions = self.opinions(conversations, batch_tokens=batch_tokens, stop=stop)
+        return [[each.mean for each in rows] for rows in opinions]
+
+    def opinions(
+        self, conversations: Sequence[Conversation], *, batch_tokens: int, stop: Callable[[], bool] = lambda: False
+    ) -> list[list[Opinion]]:
+        """For each (messages, responses): one opinion a response. Interrupted on `stop`."""
         try:
-            return self.scorer.rewards(conversations, batch_tokens=batch_tokens, stop=stop)
+            scored = self.scorer.member_scores(conversations, batch_tokens=batch_tokens, stop=stop)
         except InterruptedError:
             raise Interrupted from None
+        return [[self._opinion(members) for members in rows] for rows in scored]
+
+    def _opinion(self, members: Sequence[Sequence[float]]) -> Opinion:
+        by_dimension = list(zip(*members, strict=True))
+        means = [fmean(each) for each in by_dimension]
+        return Opinion(
+            [mean - shift for mean, shift in zip(means, self.scorer.shift, strict=True)],
+            [
+                math.sqrt(fmean((value - mean) ** 2 for value in each))
+                for each, mean in zip(by_dimension, means, strict=True)
+            ],
+        )
 
     def combine(self, row: Sequence[float]) -> float:
         """The weighted mean over dimensions."""

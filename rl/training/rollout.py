@@ -1,11 +1,11 @@
-"""One step's experience: responses sampled from the policy, scored, and held against the reference."""
+"""One step's experience: responses sampled from the policy, judged, and held against the reference."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -15,11 +15,13 @@ from lm.prefix import Group, response_logprobs, token_batches
 from lm.sampler import Sample, sample
 from lm.seeds import seed_of
 from rewardmodel.training.interrupt import Interrupted
-from rl.training import losses
-from rl.training.actor import Actor, Critic
-from rl.training.config import PPOConfig
+from rl.training.actor import Actor
+from rl.training.advantages import Estimates, Experience, estimate
+from rl.training.config import OnlineSettings
+from rl.training.critic import Critic
+from rl.training.estimators import RunningMoments, scaled_rewards
+from rl.training.judge import Judge, Verdict
 from rl.training.prompts import Prompt
-from rl.training.rewards import Rewards
 
 Ragged = list[list[Tensor]]
 
@@ -28,24 +30,23 @@ Ragged = list[list[Tensor]]
 class Rollout:
     """Prompts with their responses; everything else by response (N of them, in order) or padded to [N, T].
 
-    rewards are by dimension, plain_rewards [N] combined, scores [N] combined less the penalty for no end. `sampled` are
-    the log-probs that the sampler drew with, `old` the same by the forward that trains.
+    `verdict` is what the responses earn, scores [N] that scaled and less the penalty for no end. `sampled` are the
+    log-probs that the sampler drew with, `old` the same by the forward that trains.
     """
 
     prompts: list[Prompt]
     groups: list[Group]
     samples: list[Sample]
     texts: list[str]
-    rewards: list[list[float]]
-    plain_rewards: Tensor
+    verdict: Verdict
     scores: Tensor
     mask: Tensor
     old: Tensor
     sampled: Tensor
     reference: Tensor
-    values: Tensor
-    advantages: Tensor
-    returns: Tensor
+    values: Tensor | None
+    estimates: Estimates
+    moments: RunningMoments
     seconds: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -57,95 +58,108 @@ class Rollout:
         first = sum(len(each.responses) for each in self.groups[:group])
         return range(first, first + len(self.groups[group].responses))
 
+    def learnt(self, group: int) -> tuple[Group, list[int]]:
+        """The responses of a group that the update learns from, and which of the N they are. There may be none."""
+        rows = [row for row in self.rows(group) if self.estimates.learnt is None or self.estimates.learnt[row]]
+        first = self.rows(group).start
+        whole = self.groups[group]
+        return Group(whole.prompt, [whole.responses[row - first] for row in rows]), rows
+
 
 def roll_out(
     actor: Actor,
-    critic: Critic,
-    rewards: Rewards,
+    judge: Judge,
     prompts: Sequence[Prompt],
-    config: PPOConfig,
+    config: OnlineSettings,
     step: int,
-    kl_coef: float,
     *,
+    critic: Critic | None = None,
+    kl_coef: float = 0.0,
+    moments: RunningMoments | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Rollout:
-    """Sample, score, and estimate advantages. No gradient flows and no weight changes.
+    """Sample, judge, and estimate advantages. No gradient flows and no weight changes.
 
+    `moments`, of the rewards of earlier steps, stay as they are; the rollout has them with its own rewards added.
     Raises Interrupted once `stop()` is true.
     """
     seconds: dict[str, float] = {}
     with _timed(seconds, "sample"):
-        answers = _sample(actor, prompts, config, step, stop)
+        answers = answer(actor, prompts, config, str(step), config.samples_per_prompt, stop=stop)
     groups = [
         Group(prompt.ids, [each.ids for each in answered]) for prompt, answered in zip(prompts, answers, strict=True)
     ]
     flat = [each for answered in answers for each in answered]
-    texts = [actor.chat.text(each.ids) for each in flat]
     with _timed(seconds, "score"):
-        conversations, first = [], 0
-        for prompt, answered in zip(prompts, answers, strict=True):
-            conversations.append((prompt.messages, texts[first : first + len(answered)]))
-            first += len(answered)
-        scored = rewards.by_dimension(conversations, batch_tokens=4 * actor.batch_tokens, stop=stop)
-        by_dimension = [row for rows in scored for row in rows]
-    combined = [rewards.combine(row) for row in by_dimension]
-    penalised = [
-        reward - (0.0 if one.finished else config.eos_penalty) for reward, one in zip(combined, flat, strict=True)
-    ]
+        texts, verdict = judged(actor, judge, prompts, answers, stop=stop)
+    moments = replace(moments) if moments else RunningMoments()
+    moments.update(verdict.rewards)
     device = actor.device
-    scores = torch.tensor(penalised, device=device)
+    scores = scaled_rewards(
+        torch.tensor(verdict.rewards, device=device),
+        moments if config.reward_scaling == "running" else None,
+        config.reward_clip,
+    )
+    scores = scores - torch.tensor([0.0 if one.finished else config.eos_penalty for one in flat], device=device)
     mask = _mask(flat).to(device)
     with _timed(seconds, "reference"), torch.no_grad():
         with actor.reference() as model:
-            reference = _in_batches(
-                groups, 4 * actor.batch_tokens, lambda part: _logprobs(actor, model, part, config.temperature)
-            )
+            reference = logprobs(actor, model, groups, config.temperature)
         # The sampler's own log-probs differ by rounding (it decodes token by token, on packed and merged weights): by
         # 1e-4 in float32 and far more in bfloat16. Ratio and KL must start from the arithmetic that the update uses,
         # and one forward without gradients is little beside the update's many with.
-        old = _in_batches(
-            groups, 4 * actor.batch_tokens, lambda part: _logprobs(actor, actor.model, part, config.temperature)
-        )
-        with critic.worn():
-            values = _in_batches(groups, 4 * actor.batch_tokens, critic.values)
-    padded = {name: _pad(ragged, mask) for name, ragged in (("old", old), ("ref", reference), ("values", values))}
-    token_rewards = losses.token_rewards(scores, padded["old"], padded["ref"], mask, kl_coef)
-    advantages, returns = losses.gae(token_rewards, padded["values"], mask, gamma=config.gamma, lam=config.lam)
-    if config.whiten_advantages:
-        advantages = losses.whiten(advantages, mask)
+        old = logprobs(actor, actor.model, groups, config.temperature)
+        values = None
+        if critic is not None:
+            with critic.worn():
+                values = padded(_in_batches(groups, 4 * actor.batch_tokens, critic.values), mask)
+    experience = Experience(
+        scores=scores,
+        mask=mask,
+        old=padded(old, mask),
+        reference=padded(reference, mask),
+        values=values,
+        size=config.samples_per_prompt,
+    )
     return Rollout(
         prompts=list(prompts),
         groups=groups,
         samples=flat,
         texts=texts,
-        rewards=by_dimension,
-        plain_rewards=torch.tensor(combined),
+        verdict=verdict,
         scores=scores,
         mask=mask,
-        old=padded["old"],
-        sampled=_pad([[torch.tensor(each.logprobs) for each in flat]], mask),
-        reference=padded["ref"],
-        values=padded["values"],
-        advantages=advantages,
-        returns=returns,
+        old=experience.old,
+        sampled=padded([[torch.tensor(each.logprobs) for each in flat]], mask),
+        reference=experience.reference,
+        values=values,
+        estimates=estimate(experience, config, kl_coef),
+        moments=moments,
         seconds=seconds,
     )
 
 
-def _sample(
-    actor: Actor, prompts: Sequence[Prompt], config: PPOConfig, step: int, stop: Callable[[], bool]
+def answer(
+    actor: Actor,
+    prompts: Sequence[Prompt],
+    config: OnlineSettings,
+    occasion: str,
+    samples: int,
+    *,
+    stop: Callable[[], bool],
 ) -> list[list[Sample]]:
+    """`samples` responses to each prompt, the same ones on the same occasion. Raises Interrupted on `stop`."""
     sampling = Sampling(temperature=config.temperature, top_p=1.0, top_k=0, max_tokens=config.max_response_tokens)
-    places = [(place, member) for place in range(len(prompts)) for member in range(config.samples_per_prompt)]
+    places = [(place, member) for place in range(len(prompts)) for member in range(samples)]
     with actor.autocast():
         answers = sample(
             actor.model,
             actor.chat,
             [prompt.ids for prompt in prompts],
-            config.samples_per_prompt,
+            samples,
             sampling,
             # A prompt that comes twice in one step gets other responses the second time.
-            [seed_of(config.seed, f"{step}/{place}", member) for place, member in places],
+            [seed_of(config.seed, f"{occasion}/{place}", member) for place, member in places],
             rows=config.rows,
             stop=stop,
         )
@@ -154,9 +168,36 @@ def _sample(
     return answers
 
 
-def _logprobs(actor: Actor, model: object, groups: list[Group], temperature: float) -> Ragged:
-    with actor.autocast():
-        return response_logprobs(model, groups, temperature=temperature)
+def judged(
+    actor: Actor,
+    judge: Judge,
+    prompts: Sequence[Prompt],
+    answers: Sequence[Sequence[Sample]],
+    *,
+    stop: Callable[[], bool],
+    watch: bool = False,
+) -> tuple[list[str], Verdict]:
+    """The responses' texts in order, and what they earn."""
+    texts = [[actor.chat.text(each.ids) for each in answered] for answered in answers]
+    lengths = [[len(each.ids) for each in answered] for answered in answers]
+    verdict = judge.verdict(prompts, texts, lengths, batch_tokens=4 * actor.batch_tokens, stop=stop, watch=watch)
+    return [text for each in texts for text in each], verdict
+
+
+def logprobs(actor: Actor, model: object, groups: Sequence[Group], temperature: float) -> Ragged:
+    """Log-probs of every response token under `model`, in batches that fit without gradients."""
+
+    def ask(part: list[Group]) -> Ragged:
+        with actor.autocast():
+            return response_logprobs(model, part, temperature=temperature)
+
+    return _in_batches(groups, 4 * actor.batch_tokens, ask)
+
+
+def padded(ragged: Ragged, mask: Tensor) -> Tensor:
+    """[N, T] with the values where `mask` is true, 0 elsewhere."""
+    flat = torch.cat([values.float() for responses in ragged for values in responses])
+    return torch.zeros(mask.shape, device=mask.device).masked_scatter(mask, flat.to(mask.device))
 
 
 def _in_batches(groups: Sequence[Group], batch_tokens: int, ask: Callable[[list[Group]], Ragged]) -> Ragged:
@@ -170,12 +211,6 @@ def _in_batches(groups: Sequence[Group], batch_tokens: int, ask: Callable[[list[
 def _mask(samples: Sequence[Sample]) -> Tensor:
     lengths = torch.tensor([len(each.ids) for each in samples])
     return torch.arange(int(lengths.max()))[None, :] < lengths[:, None]
-
-
-def _pad(ragged: Ragged, mask: Tensor) -> Tensor:
-    """[N, T] with the values where `mask` is true, 0 elsewhere."""
-    flat = torch.cat([values.float() for responses in ragged for values in responses])
-    return torch.zeros(mask.shape, device=mask.device).masked_scatter(mask, flat.to(mask.device))
 
 
 @contextmanager

@@ -21,7 +21,7 @@ def show_samples(
     sampling: Sampling,
     step: int,
     seed: int,
-    rewards: Callable[[list[Prompt], list[str]], list[float]] | None = None,
+    rewards: Callable[[list[Prompt], list[str], list[int]], list[float]] | None = None,
 ) -> None:
     """Answer `prompts` once each and record a sample event for each; with `rewards`, its reward too.
 
@@ -43,7 +43,7 @@ def show_samples(
     if not all(answers):
         raise Interrupted
     texts = [actor.chat.text(one.ids) for [one] in answers]
-    scored = rewards(list(prompts), texts) if rewards else None
+    scored = rewards(list(prompts), texts, [len(one.ids) for [one] in answers]) if rewards else None
     for index, (prompt, text, [one]) in enumerate(zip(prompts, texts, answers, strict=True)):
         more: dict[str, Any] = {"reward": round(scored[index], 4)} if scored else {}
         run.sample(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pydantic import ValidationError
 
-from rl.training.config import DPOConfig, PPOConfig, run_config
-from rl.training.dpo import train_dpo
+from rl.training.config import EvaluationConfig, OfflineSettings, run_config
 from rl.training.evaluate import evaluate
-from rl.training.ppo import train_ppo
+from rl.training.offline import train_offline
+from rl.training.online import train_online
 from runs.child import RunDir, UserError
 
 
@@ -19,9 +19,9 @@ def work(run: RunDir) -> None:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "config"
         raise UserError(f"The configuration is not valid: {where}: {first['msg']}.") from error
-    if isinstance(config, DPOConfig):
-        train_dpo(run, config)
-    elif isinstance(config, PPOConfig):
-        train_ppo(run, config)
-    else:
+    if isinstance(config, EvaluationConfig):
         evaluate(run, config)
+    elif isinstance(config, OfflineSettings):
+        train_offline(run, config)
+    else:
+        train_online(run, config)

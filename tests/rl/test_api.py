@@ -78,6 +78,7 @@ def test_an_evaluation_carries_its_intervals(evaluation_run, as_admin):
     assert found["result"]["difference"]["reward"]["low"] == pytest.approx(0.4)
 
 
-def test_the_schema_knows_both_algorithms(as_admin):
+def test_the_schema_knows_all_algorithms(as_admin):
     schema = as_admin.get("/api/v1/schema/?format=json").content.decode()
-    assert "kl_coef" in schema and "label_smoothing" in schema
+    for setting in ("kl_coef", "label_smoothing", "desirable_weight", "standardise", "group_baseline", "any_of"):
+        assert setting in schema

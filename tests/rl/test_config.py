@@ -4,7 +4,7 @@ import sys
 import pytest
 from pydantic import ValidationError
 
-from rl.training.config import DPOConfig, EvaluationConfig, PPOConfig, policy_config, run_config
+from rl.training.config import ALGORITHMS, DPOConfig, EvaluationConfig, PPOConfig, policy_config, run_config
 
 
 def test_algorithm_decides_which_settings_there_are():
@@ -33,6 +33,17 @@ def test_a_setting_of_another_algorithm_is_refused_and_not_ignored():
         {"algorithm": "ppo", "prompts_per_step": 2, "minibatches": 4},
         {"algorithm": "ppo", "lora": {"dropout": 0.1}},
         {"algorithm": "ppo", "steps": 0},
+        {"algorithm": "dpo", "loss": "robust"},
+        {"algorithm": "dpo", "loss": "simpo", "label_smoothing": 0.1},
+        {"algorithm": "kto", "comparisons_per_step": 1},
+        {"algorithm": "grpo", "samples_per_prompt": 1},
+        {"algorithm": "grpo", "kl_estimator": "k1"},
+        {"algorithm": "rloo", "samples_per_prompt": 1},
+        {"algorithm": "reinforce", "samples_per_prompt": 1, "group_baseline": True},
+        {"algorithm": "best_of_n", "samples_per_prompt": 4, "keep": 4},
+        {"algorithm": "best_of_n", "kl_coef": 0.1},
+        {"algorithm": "grpo", "reward_model_weight": 0},
+        {"algorithm": "grpo", "checks": [{"kind": "pattern", "pattern": "(("}]},
     ],
 )
 def test_impossible_settings_are_refused(wrong):
@@ -40,14 +51,14 @@ def test_impossible_settings_are_refused(wrong):
         policy_config.validate_python(wrong)
 
 
-@pytest.mark.parametrize("model", [DPOConfig, PPOConfig, EvaluationConfig])
+@pytest.mark.parametrize("model", [*ALGORITHMS.values(), EvaluationConfig])
 def test_every_setting_explains_itself(model):
     for name, field in model.model_fields.items():
         assert field.title and field.description, name
         assert field.description.endswith("."), name
 
 
-@pytest.mark.parametrize("model", [DPOConfig, PPOConfig, EvaluationConfig])
+@pytest.mark.parametrize("model", [*ALGORITHMS.values(), EvaluationConfig])
 def test_settings_survive_json(model):
     config = model()
     assert run_config.validate_json(config.model_dump_json()) == config

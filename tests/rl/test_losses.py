@@ -12,10 +12,6 @@ def column(*values: float) -> torch.Tensor:
     return torch.tensor(values, dtype=torch.float64)
 
 
-def rows(*values: list[float]) -> torch.Tensor:
-    return torch.tensor(values, dtype=torch.float64)
-
-
 NONE = column(0.0)
 
 
@@ -75,106 +71,75 @@ def test_hinge_is_flat_beyond_a_gap_of_one():
     assert loss.tolist() == pytest.approx([0.6, 0.0, 1.4])
 
 
-# reinforcement ------------------------------------------------------------------------------------------------------
+def test_sft_counts_only_what_it_is_given():
+    assert losses.sft_loss(column(-1.5, -0.25)).tolist() == [1.5, 0.25]
 
 
-def test_kl_estimators_of_one_token():
-    # log pi - log ref = 0.5: k1 = 0.5; k3 = e^-0.5 - 1 + 0.5 = 0.1065307
-    assert losses.kl_k1(column(-1.0), column(-1.5)).item() == pytest.approx(0.5)
-    assert losses.kl_k3(column(-1.0), column(-1.5)).item() == pytest.approx(0.1065306597, abs=1e-9)
+def test_robust_dpo_takes_the_flipped_share_out_again():
+    # z = 1: l(1) = 0.3132617, l(-1) = 1.3132617; eps 0.1: (0.9 * 0.3132617 - 0.1 * 1.3132617) / 0.8 = 0.1882617
+    loss = losses.robust_dpo_loss(column(2.0), column(1.0), NONE, beta=0.5, flip_rate=0.1)
+    assert loss.item() == pytest.approx(0.1882616875, abs=1e-9)
 
 
-def test_kl_estimators_agree_with_the_true_divergence_in_expectation():
-    # pi = (0.7, 0.3), ref = (0.5, 0.5): KL = 0.7 ln 1.4 + 0.3 ln 0.6 = 0.0822830
-    pi, ref = column(0.7, 0.3), column(0.5, 0.5)
-    for estimator in (losses.kl_k1, losses.kl_k3):
-        assert (pi * estimator(pi.log(), ref.log())).sum().item() == pytest.approx(0.0822828, abs=1e-6)
+def test_robust_dpo_is_unbiased_for_flipped_labels():
+    """The mean over labels of which a share eps is flipped is the plain DPO loss of the true label."""
+
+    def noisy(p: float) -> torch.Tensor:
+        return losses.robust_dpo_loss(column(1.3), column(p), column(0.2), beta=0.4, flip_rate=0.2)
+
+    plain = losses.dpo_loss(column(1.3), column(1.0), column(0.2), beta=0.4)
+    assert (0.8 * noisy(1.0) + 0.2 * noisy(0.0)).item() == pytest.approx(plain.item(), abs=1e-12)
 
 
-def test_the_score_sits_on_the_last_token_and_the_kl_penalty_on_every_one():
-    policy, reference = rows([-1.0, -2.0, -1.0], [-1.0, 9.0, 9.0]), rows([-1.5, -2.0, -3.0], [-2.0, 0.0, 0.0])
-    mask = torch.tensor([[True, True, True], [True, False, False]])
-    # row 0: -0.1 * (0.5, 0, 2) + (0, 0, 3);  row 1: -0.1 * 1 + -1, and nothing on padding
-    rewards = losses.token_rewards(column(3.0, -1.0), policy, reference, mask, 0.1)
-    assert rewards[0].tolist() == pytest.approx([-0.05, 0.0, 2.8])
-    assert rewards[1].tolist() == pytest.approx([-1.1, 0.0, 0.0])
+def test_simpo_by_hand():
+    # mean log-probs -1 and -1.5, beta 2: z = 1; target 1: -log sigma(0) = log 2
+    loss = losses.simpo_loss(column(-1.0), column(-1.5), column(1.0), NONE, beta=2.0, target=1.0)
+    assert loss.item() == pytest.approx(math.log(2))
+    # p = 0: -log sigma(-1 - 1) = log(1 + e^2) = 2.1269280
+    loss = losses.simpo_loss(column(-1.0), column(-1.5), column(0.0), NONE, beta=2.0, target=1.0)
+    assert loss.item() == pytest.approx(2.1269280110, abs=1e-9)
 
 
-def test_gae_by_hand():
-    # gamma 1, lam 0.5, V = (1, 2, 3), r = (0, 0, 4)
-    # delta = (0 + 2 - 1, 0 + 3 - 2, 4 - 3) = (1, 1, 1);  A = (1 + 0.5 * 1.5, 1 + 0.5, 1) = (1.75, 1.5, 1)
-    mask = torch.ones(1, 3, dtype=torch.bool)
-    values = rows([1.0, 2.0, 3.0])
-    advantages, returns = losses.gae(rows([0.0, 0.0, 4.0]), values, mask, gamma=1.0, lam=0.5)
-    assert advantages[0].tolist() == pytest.approx([1.75, 1.5, 1.0])
-    assert returns[0].tolist() == pytest.approx([2.75, 3.5, 4.0])
+def test_simpo_read_backwards_costs_the_same():
+    forwards = losses.simpo_loss(column(-1.0), column(-1.7), column(0.8), column(0.4), beta=2.0, target=0.5)
+    backwards = losses.simpo_loss(column(-1.7), column(-1.0), column(0.2), column(-0.4), beta=2.0, target=0.5)
+    assert forwards.item() == pytest.approx(backwards.item(), abs=1e-12)
 
 
-def test_gae_of_a_short_response_does_not_see_its_padding():
-    mask = torch.tensor([[True, True, False]])
-    alone, _ = losses.gae(rows([0.0, 1.0]), rows([0.5, 0.2]), mask[:, :2], gamma=0.9, lam=0.95)
-    padded, returns = losses.gae(rows([0.0, 1.0, 77.0]), rows([0.5, 0.2, 55.0]), mask, gamma=0.9, lam=0.95)
-    assert padded[0, :2].tolist() == pytest.approx(alone[0].tolist())
-    assert padded[0, 2].item() == 0.0 and returns[0, 2].item() == 0.0
+def test_log_odds_of_one_half_and_of_the_extremes():
+    # a = ln 0.5: odds 1.  a = ln 0.8: odds 4.  Nearly sure and nearly impossible stay finite
+    assert losses.log_odds(column(0.5, 0.8).log()).tolist() == pytest.approx([0.0, math.log(4)])
+    assert torch.isfinite(losses.log_odds(column(0.0, -1e-300, -5000.0))).all()
 
 
-def test_lambda_one_gives_the_plain_return():
-    _, returns = losses.gae(
-        rows([1.0, 2.0, 3.0]), rows([9.0, -4.0, 0.5]), torch.ones(1, 3, dtype=torch.bool), gamma=1.0, lam=1.0
+def test_log_odds_has_a_gradient_everywhere():
+    # d/da = 1 / (1 - e^a): 2 at ln 0.5
+    mean = column(math.log(0.5), -1e-9, -800.0).requires_grad_()
+    losses.log_odds(mean).sum().backward()
+    assert mean.grad[0].item() == pytest.approx(2.0)
+    assert torch.isfinite(mean.grad).all()
+
+
+def test_the_odds_ratio_of_four_to_one():
+    # odds 4 against 1: z = ln 4; -log sigma(z) = log(1 + 1/4)
+    loss = losses.odds_ratio_loss(column(math.log(0.8)), column(math.log(0.5)), column(1.0), NONE)
+    assert loss.item() == pytest.approx(math.log(1.25))
+
+
+def test_the_kto_baseline_is_the_mean_gap_of_mismatched_pairs_and_never_negative():
+    assert losses.kto_baseline(column(-1.0, -2.0), column(-2.0, -2.5)).item() == pytest.approx(0.75)
+    assert losses.kto_baseline(column(-3.0), column(-2.0)).item() == 0.0
+    assert not losses.kto_baseline(column(-1.0).requires_grad_(), column(-2.0)).requires_grad
+
+
+def test_kto_by_hand():
+    # beta 0.5, z0 1. desirable r = 3: z = 1, 1 - sigma(1) = 0.2689414; times 2. undesirable r = 3: sigma(1) = 0.7310586
+    loss = losses.kto_loss(
+        column(3.0, 3.0),
+        torch.tensor([True, False]),
+        torch.tensor(1.0, dtype=torch.float64),
+        beta=0.5,
+        desirable_weight=2.0,
+        undesirable_weight=1.0,
     )
-    assert returns[0].tolist() == pytest.approx([6.0, 5.0, 3.0])
-
-
-def test_whitening_counts_only_masked_tokens():
-    # 1, 2, 3 have mean 2 and unbiased variance 1
-    mask = torch.tensor([[True, True, False], [True, False, False]])
-    white = losses.whiten(rows([1.0, 2.0, 100.0], [3.0, -100.0, 5.0]), mask)
-    assert white[mask].tolist() == pytest.approx([-1.0, 0.0, 1.0], abs=1e-6)
-    assert white[~mask].tolist() == [0.0, 0.0, 0.0]
-
-
-def test_masked_mean_ignores_padding_even_if_it_is_not_a_number():
-    assert losses.masked_mean(rows([1.0, math.nan, 3.0]), torch.tensor([[True, False, True]])).item() == 2.0
-
-
-def test_ppo_policy_loss_clips_only_what_would_go_too_far():
-    # ratios 1, 1.5, 1.5, 0.5, 0.5; advantages 2, 1, -1, 1, -1
-    # losses: -2;  -min(1.5, 1.2) = -1.2;  -min(-1.5, -1.2) = 1.5;  -min(0.5, 0.8) = -0.5;  -min(-0.5, -0.8) = 0.8
-    new = column(1.0, 1.5, 1.5, 0.5, 0.5).log()
-    loss, clipped = losses.ppo_policy_loss(new, torch.zeros_like(new), column(2.0, 1.0, -1.0, 1.0, -1.0), clip=0.2)
-    assert loss.tolist() == pytest.approx([-2.0, -1.2, 1.5, -0.5, 0.8])
-    assert clipped.tolist() == [False, True, False, False, True]
-
-
-def test_clipped_tokens_give_no_gradient():
-    new = column(1.5, 1.5).log().requires_grad_()
-    loss, _ = losses.ppo_policy_loss(new, column(0.0, 0.0), column(1.0, -1.0), clip=0.2)
-    loss.sum().backward()
-    assert new.grad.tolist() == pytest.approx([0.0, 1.5])
-
-
-def test_ppo_value_loss_takes_the_worse_of_plain_and_clipped():
-    # old 0, clip 0.2. new 1, R 1: plain 0, V' 0.2 -> 0.64 / 2 = 0.32;  new 0.1, R 1: both 0.81 -> 0.405
-    # new -1, R 1: plain 4, V' = -0.2 -> 1.44; worse is 4 -> 2
-    new, old, returns = column(1.0, 0.1, -1.0), column(0.0, 0.0, 0.0), column(1.0, 1.0, 1.0)
-    loss, clipped = losses.ppo_value_loss(new, old, returns, clip=0.2)
-    assert loss.tolist() == pytest.approx([0.32, 0.405, 2.0])
-    assert clipped.tolist() == [True, False, False]
-
-
-def test_explained_variance_of_perfect_useless_and_absent():
-    mask = torch.tensor([[True, True, True, False]])
-    returns = rows([1.0, 2.0, 3.0, 50.0])
-    assert losses.explained_variance(returns, returns, mask) == pytest.approx(1.0)
-    assert losses.explained_variance(torch.zeros_like(returns), returns, mask) == pytest.approx(0.0)
-    assert math.isnan(losses.explained_variance(returns, torch.ones_like(returns), mask))
-
-
-def test_the_adaptive_coefficient_moves_towards_its_target_and_never_fast():
-    # error clamps at 0.2: 0.1 * (1 + 0.2 * 100 / 1000) = 0.102; at target nothing; below it falls
-    def adapted(kl: float) -> float:
-        return losses.adapted_kl_coef(0.1, kl, target=6.0, horizon=1000, responses=100)
-
-    assert adapted(60.0) == pytest.approx(0.102)
-    assert adapted(6.0) == pytest.approx(0.1)
-    assert adapted(5.4) == pytest.approx(0.1 * (1 - 0.1 * 0.1))
+    assert loss.tolist() == pytest.approx([0.5378828427, 0.7310585786], abs=1e-9)

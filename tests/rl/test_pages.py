@@ -3,13 +3,12 @@
 import pytest
 
 from rl.models import EvaluationRun, PolicyRun
-from rl.training.config import DPOConfig, EvaluationConfig, PPOConfig
+from rl.training.config import ALGORITHMS, EvaluationConfig
 
 PAGES = [
     "/policies/",
     "/policies/new/",
-    "/policies/new/dpo/",
-    "/policies/new/ppo/",
+    *(f"/policies/new/{algorithm}/" for algorithm in ALGORITHMS),
     "/policies/{policy}/",
     "/evaluations/",
     "/evaluations/new/",
@@ -72,6 +71,33 @@ def test_the_ppo_form_starts_a_run(generator, reward_model, as_admin):
     assert (run.algorithm, run.config["steps"], run.config["dimension_weights"]) == ("ppo", 3, {})
 
 
+def test_the_grpo_form_takes_checks_and_further_reward_models(generator, reward_model, real_judge, as_admin):
+    data = {"reward_model": reward_model.pk, "watched_reward_model": real_judge.pk, "generator": generator.pk}
+    data["checks"] = '[{"kind": "words", "any_of": ["please"], "weight": 0.5}]'
+    answer = as_admin.post("/policies/new/grpo/", data)
+    run = PolicyRun.objects.get(algorithm="grpo")
+    assert answer.status_code == 302
+    assert run.config["checks"][0]["any_of"] == ["please"]
+    assert run.watched_reward_model == real_judge
+
+
+@pytest.mark.parametrize(
+    ("checks", "words"),
+    [
+        ("[", "The checks are not JSON"),
+        ("{}", "The checks are a list"),
+        ('[{"kind": "pattern", "pattern": "(("}]', "is not a regular expression"),
+        ('[{"kind": "run"}]', "does not match any of the expected tags"),
+    ],
+)
+def test_checks_that_cannot_work_are_refused_beside_their_field(generator, reward_model, as_admin, checks, words):
+    data = {"reward_model": reward_model.pk, "generator": generator.pk, "checks": checks}
+    answer = as_admin.post("/policies/new/grpo/", data)
+    assert answer.status_code == 422
+    assert any(words in message for message in answer.context["form"].errors["checks"])
+    assert not PolicyRun.objects.exists()
+
+
 def test_the_evaluation_form_starts_a_run(answered, generator, reward_model, as_admin):
     data = {"generator": generator.pk, "reference": generator.pk, "reward_model": reward_model.pk}
     answer = as_admin.post("/evaluations/new/", {**data, "project": answered.pk, "prompts": "held_out"})
@@ -101,7 +127,10 @@ def test_a_form_with_a_mistake_comes_back_filled_in(version, generator, as_admin
 
 @pytest.mark.parametrize(
     ("place", "model"),
-    [("/policies/new/dpo/", DPOConfig), ("/policies/new/ppo/", PPOConfig), ("/evaluations/new/", EvaluationConfig)],
+    [
+        *((f"/policies/new/{algorithm}/", model) for algorithm, model in ALGORITHMS.items()),
+        ("/evaluations/new/", EvaluationConfig),
+    ],
 )
 def test_every_setting_of_the_schema_is_on_the_form_with_its_help(place, model, generator, as_admin):
     page = as_admin.get(place).content.decode()
@@ -127,6 +156,40 @@ def test_the_policy_page_shows_what_training_did_and_the_evaluations(policy_run,
     assert '<span class="badge good">better</span>' in page
     assert "AutoPeftModelForCausalLM" in page
     assert f"/evaluations/{evaluation_run.pk}/" in page
+
+
+def test_the_policy_page_shows_gain_alarms_and_memory(policy_run, as_admin):
+    mean = {"value": 0.5, "low": 0.25, "high": 0.75, "n": 8, "prompts": 4}
+    policy_run.result |= {
+        "held_out": {"before": mean, "after": mean, "gain": mean, "kl": mean, "step": 4},
+        "alarms": [{"name": "kl_runaway", "step": 3, "message": "KL is 200.0 nats."}],
+        "stopped": "Stopped at step 3 by an alarm.",
+        "saved_step": 2,
+        "steps": 3,
+        "memory": {"base": 2_000_000, "policy": 30_000, "reference": 0},
+    }
+    policy_run.save()
+    page = as_admin.get(f"/policies/{policy_run.pk}/").content.decode()
+    assert "0.5 [0.25, 0.75]" in page and "/runs/metrics/#kl_runaway" in page
+    assert "Stopped at step 3 by an alarm." in page and "the weights of step 2 of 3" in page
+    assert "Base, once for all" in page and "Reference of its own" not in page
+
+
+@pytest.mark.parametrize("algorithm", ["sft", "kto"])
+def test_the_page_of_every_offline_algorithm_shows_its_own_figures(policy_run, as_admin, algorithm):
+    policy_run.algorithm = algorithm
+    policy_run.result = {
+        "test": {
+            "loss": 0.4,
+            "perplexity": 1.5,
+            "kl_baseline": 0.25,
+            "accuracy": {"value": 0.75, "low": 0.5, "high": 0.9, "n": 8},
+        }
+    }
+    policy_run.save()
+    page = as_admin.get(f"/policies/{policy_run.pk}/").content.decode()
+    assert ("Perplexity" in page) == (algorithm == "sft")
+    assert ("75.0 % [50.0 %, 90.0 %]" in page) == (algorithm == "kto")
 
 
 def test_the_evaluation_page_sets_before_beside_after(evaluation_run, as_admin):

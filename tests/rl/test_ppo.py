@@ -5,9 +5,9 @@ import torch
 
 from rl.training.actor import load_actor
 from rl.training.config import PPOConfig
-from rl.training.ppo import PPOTrainer
+from rl.training.judge import Judge
+from rl.training.online import OnlineTrainer
 from rl.training.prompts import encode_prompts, read_prompts
-from rl.training.rewards import Rewards
 from rl.training.rollout import roll_out
 from rl.training.work import work
 from runs.child import RunDir, Stopped, UserError
@@ -25,6 +25,7 @@ FAST = {
     "lora": {"rank": 4},
     "sample_prompts": 1,
     "checkpoint_every": 100,
+    "evaluate_every": 0,
 }
 
 
@@ -41,12 +42,21 @@ def stage(tmp_path, tiny, judge, prompt_file, **changes):
     config = PPOConfig.model_validate(run.config)
     actor = load_actor(config, run.inputs | {"adapter": adapter}, keep_reference=True)
     prompts = encode_prompts(read_prompts(prompt_file), actor.chat, 512)
-    return PPOTrainer(run, config, actor, Rewards.load(str(judge), {}), prompts)
+    return OnlineTrainer(run, config, actor, Judge.load(config, run.inputs), prompts)
 
 
 def experience(trainer, step=0):
     chosen = trainer.prompts[: trainer.config.prompts_per_step]
-    return roll_out(trainer.actor, trainer.critic, trainer.rewards, chosen, trainer.config, step, trainer.kl_coef)
+    return roll_out(
+        trainer.actor,
+        trainer.judge,
+        chosen,
+        trainer.config,
+        step,
+        critic=trainer.critic,
+        kl_coef=trainer.kl_coef,
+        moments=trainer.moments,
+    )
 
 
 @pytest.mark.parametrize(
@@ -115,7 +125,7 @@ def test_only_policy_and_critic_learn_and_the_reference_stays(tmp_path, tiny, ju
     model = trainer.actor.model
     frozen = {name: value.clone() for name, value in model.named_parameters() if "lora_" not in name}
     before = {name: value.detach().clone() for name, value in trainer.parameters.items()}
-    trainer.update(experience(trainer))
+    trainer.updater.update(experience(trainer), 0, trainer.kl_coef)
     assert all(torch.equal(frozen[name], value) for name, value in model.named_parameters() if name in frozen)
     moved = {name for name, value in trainer.parameters.items() if not torch.equal(before[name], value)}
     assert any(".policy." in name for name in moved)
@@ -128,18 +138,19 @@ def test_only_policy_and_critic_learn_and_the_reference_stays(tmp_path, tiny, ju
 
 
 def test_the_reward_sits_on_the_last_token_of_the_response(tmp_path, tiny, judge, prompt_file):
-    trainer = stage(tmp_path, tiny, judge, prompt_file)
+    trainer = stage(tmp_path, tiny, judge, prompt_file, critic="zero")
     rollout = experience(trainer)
+    returns = rollout.estimates.returns
     # With a critic that says 0, gamma 1 and no KL yet, every return of a response with lambda 1 is its score.
     config = trainer.config
     assert config.gamma == 1.0
     lengths = rollout.mask.sum(1)
     for row, score in enumerate(rollout.scores.tolist()):
         last = int(lengths[row]) - 1
-        assert rollout.returns[row, last].item() == pytest.approx(score, abs=1e-4)
+        assert returns[row, last].item() == pytest.approx(score, abs=1e-4)
         if last:
-            assert rollout.returns[row, last - 1].item() == pytest.approx(score * config.lam, abs=1e-4)
-        assert not rollout.returns[row, last + 1 :].any()
+            assert returns[row, last - 1].item() == pytest.approx(score * config.lam, abs=1e-4)
+        assert not returns[row, last + 1 :].any()
 
 
 def test_a_response_without_end_is_scored_less_by_the_penalty(tmp_path, tiny, judge, prompt_file):
@@ -147,7 +158,7 @@ def test_a_response_without_end_is_scored_less_by_the_penalty(tmp_path, tiny, ju
     rollout = experience(trainer)
     finished = torch.tensor([one.finished for one in rollout.samples])
     assert not finished.all()
-    taken = rollout.plain_rewards - rollout.scores
+    taken = torch.tensor(rollout.verdict.rewards) - rollout.scores
     assert taken[~finished].tolist() == pytest.approx([2.5] * int((~finished).sum()))
     assert not taken[finished].any()
 
@@ -156,8 +167,9 @@ def test_rewards_are_those_of_the_reward_model_on_the_text(tmp_path, tiny, judge
     trainer = stage(tmp_path, tiny, judge, prompt_file)
     rollout = experience(trainer)
     first = rollout.rows(0)
-    alone = trainer.rewards.scorer.rewards([(rollout.prompts[0].messages, [rollout.texts[row] for row in first])])
-    assert [rollout.rewards[row] for row in first] == [pytest.approx(row, abs=1e-4) for row in alone[0]]
+    scorer = trainer.judge.model.scorer
+    alone = scorer.rewards([(rollout.prompts[0].messages, [rollout.texts[row] for row in first])])
+    assert [rollout.verdict.rewards[row] for row in first] == [pytest.approx(row[0], abs=1e-4) for row in alone[0]]
 
 
 def test_how_a_minibatch_is_cut_does_not_change_the_step(tmp_path, tiny, judge, prompt_file):
@@ -221,7 +233,7 @@ def test_every_reported_figure_is_named(tmp_path, tiny, judge, prompt_file):
     work(RunDir(directory))
     assert set(events(directory)[0]["data"]) == {
         "reward", "reward_std", "reward/helpfulness", "kl", "kl_k3", "kl_coef", "sampler_error",
-        "response_tokens", "eos_rate",
+        "response_tokens", "eos_rate", "repetition", "even_groups", "tokens_per_second",
         "value_mean", "explained_variance", "policy_loss", "value_loss", "clip_fraction", "value_clip_fraction",
         "entropy", "update_kl", "first_ratio_error", "grad_norm", "critic_grad_norm", "learning_rate",
         "seconds/sample", "seconds/score", "seconds/reference", "seconds/update", "seconds/step",
@@ -247,7 +259,7 @@ def test_a_long_prompt_loses_its_oldest_turns_and_is_counted(tmp_path, tiny, jud
 def test_a_score_that_is_not_a_number_stops_the_run_and_names_the_prompts(tmp_path, tiny, judge, prompt_file):
     trainer = stage(tmp_path, tiny, judge, prompt_file)
     with torch.no_grad():
-        trainer.rewards.scorer.net.classifier.score.weight.fill_(float("nan"))
+        trainer.judge.model.scorer.net.classifier.score.weight.fill_(float("nan"))
     before = {name: value.detach().clone() for name, value in trainer.parameters.items()}
     with pytest.raises(UserError, match=r"step 1 is not a number, on prompts \d"):
         trainer.fit()

@@ -71,8 +71,8 @@ def test_a_later_attempt_trains_on_the_same_prompts(project, generator, reward_m
 @pytest.mark.parametrize(
     ("config", "field", "words"),
     [
-        ({"algorithm": "sarsa"}, "algorithm", "dpo, ppo"),
-        ({}, "algorithm", "dpo, ppo"),
+        ({"algorithm": "sarsa"}, "algorithm", "sft, dpo, kto, ppo"),
+        ({}, "algorithm", "sft, dpo, kto, ppo"),
         ({**DPO, "beta": -1}, "beta", "greater than 0"),
         ({**DPO, "kl_coef": 1}, "kl_coef", "not permitted"),
         ({**DPO, "lora": {"rank": 0}}, "lora.rank", "greater than or equal to 1"),
@@ -110,6 +110,57 @@ def test_ppo_without_prompts_is_refused(version, generator, reward_model):
     refused(policy_run_start, "project", "no prompts", project=version.project, **arguments)
     both = {"project": version.project, "dataset_version": version}
     refused(policy_run_start, "project", "not both", **both, **arguments)
+
+
+CHECKED = {"algorithm": "grpo", "checks": [{"kind": "exact"}]}
+
+
+def test_checks_alone_are_a_reward_and_take_answers_from_the_prompts(project, generator, tmp_path):
+    first = project.prompts.first()
+    first.metadata = {"answer": 42}
+    first.save()
+    run = policy_run_start(generator=generator, config=CHECKED, project=project)
+    inputs = PolicyKind().prepare(run, tmp_path)
+    assert inputs["reward_model"] is None and inputs["more_reward_models"] == []
+    prompts = {prompt["id"]: prompt for prompt in lines(tmp_path / "prompts.jsonl")}
+    assert len(prompts) == 12 and prompts[str(first.pk)]["answer"] == 42
+    assert sum("answer" in prompt for prompt in prompts.values()) == 1
+
+
+def test_without_reward_model_and_checks_or_without_prompts_nothing_starts(generator):
+    refused(policy_run_start, "reward_model", "or add a check", generator=generator, config={"algorithm": "grpo"})
+    refused(policy_run_start, "project", "whose prompts", generator=generator, config=CHECKED)
+
+
+def test_several_reward_models_are_handed_on_and_one_is_only_watched(generator, reward_model, real_judge, tmp_path):
+    run = policy_run_start(
+        generator=generator, config={"algorithm": "rloo"}, reward_model=reward_model, more_reward_models=[real_judge]
+    )
+    inputs = PolicyKind().prepare(run, tmp_path)
+    assert [each["name"] for each in inputs["more_reward_models"]] == [real_judge.name]
+    assert {each["name"] for each in PolicyKind().lineage(run)["reward_models"]} == {reward_model.name, real_judge.name}
+    arguments = {"generator": generator, "config": {"algorithm": "rloo"}, "reward_model": reward_model}
+    watched = policy_run_start(**arguments, watched_reward_model=real_judge)
+    assert PolicyKind().prepare(watched, tmp_path / "..")["watched_reward_model"]
+
+
+def test_a_reward_model_is_not_used_twice(generator, reward_model):
+    arguments = {"generator": generator, "config": {"algorithm": "rloo"}, "reward_model": reward_model}
+    refused(policy_run_start, "more_reward_models", "already", **arguments, more_reward_models=[reward_model])
+    refused(policy_run_start, "watched_reward_model", "shows nothing", **arguments, watched_reward_model=reward_model)
+
+
+def test_a_gate_must_be_a_dimension_of_the_reward_model(generator, reward_model):
+    config = {"algorithm": "rloo", "gate_dimension": "charm"}
+    refused(policy_run_start, "gate_dimension", "must be a dimension", generator=generator, config=config,
+            reward_model=reward_model)  # fmt: skip
+
+
+def test_the_language_model_mix_takes_a_dataset_version(project, version, generator, reward_model, tmp_path):
+    config = {**PPO, "ptx_coef": 1.0}
+    arguments = {"generator": generator, "config": config, "reward_model": reward_model}
+    refused(policy_run_start, "ptx_coef", "dataset version", project=project, **arguments)
+    assert "dataset" in PolicyKind().prepare(policy_run_start(**arguments), tmp_path)
 
 
 def test_a_start_whose_weights_are_elsewhere_or_broken_is_refused(version, endpoint, generator, tmp_path):

@@ -64,6 +64,22 @@ def test_ppo_and_its_evaluation_go_around(answered, generator, real_judge, admin
     assert "Before and after" in page and "There is no KL" not in page
 
 
+@pytest.mark.parametrize("algorithm", ["sft", "kto", "grpo", "best_of_n"])
+def test_every_other_algorithm_goes_around(version, generator, real_judge, admin, as_admin, algorithm):
+    config = {"algorithm": algorithm, **SMALL}
+    if algorithm in ("sft", "kto"):
+        config |= {"comparisons_per_step": 4, "sampling": {"max_tokens": 4}, "dimension_weights": {"helpfulness": 1}}
+        inputs = {"dataset_version": version}
+    else:
+        config |= {"steps": 2, "prompts_per_step": 3, "samples_per_prompt": 2, "max_response_tokens": 4}
+        inputs = {"reward_model": real_judge}
+    run = carried_out(policy_run_start(generator=generator, config=config, title="Newer", user=admin, **inputs))
+    assert run.policy.name == "Newer"
+    assert run.policy.description.startswith(run.get_algorithm_display())
+    page = as_admin.get(f"/policies/{run.pk}/").content.decode()
+    assert ("On prompts kept out of training" in page) == run.is_online
+
+
 def test_a_wrong_model_directory_found_late_is_the_users_fault(version, generator, tiny, tmp_path):
     import shutil
 

@@ -1,4 +1,7 @@
-"""Direct preference optimisation, K-wise: one forward of a comparison's K responses gives all of its edges."""
+"""Learning from responses that are there already: one loop for SFT, DPO and its kin, and KTO.
+
+One forward of a comparison's prompt serves all of its responses. What an algorithm is lies in its objective.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,12 @@ import json
 import math
 import random
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
 from lm.checkpoint import load_state, save_state
@@ -22,8 +25,10 @@ from rewardmodel.training.data import RANKINGS, Comparison, encode, read_ranking
 from rewardmodel.training.evaluate import clustered_share
 from rewardmodel.training.interrupt import Interrupted, interruptible
 from rl.training.actor import Actor, load_actor, write_policy
-from rl.training.config import DPOConfig
-from rl.training.preferences import Preferences, Signal, counted_dimensions, preferences, signal
+from rl.training.best import Best
+from rl.training.config import OfflineSettings
+from rl.training.objectives import Example, Objective, Signal, objective_of
+from rl.training.preferences import counted_dimensions
 from rl.training.prompts import Prompt, encode_prompts, fitting_prompt_tokens
 from rl.training.samples import show_samples, undisturbed
 from runs.child import RunDir, Stopped, UserError, write_json
@@ -31,28 +36,19 @@ from runs.child import RunDir, Stopped, UserError, write_json
 REFERENCE = "reference.json"
 
 
-@dataclass(frozen=True)
-class Example:
-    """A comparison ready to learn from. `reference` [K]: log-probs of its responses under the reference."""
-
-    comparison: Comparison
-    group: Group
-    wanted: Preferences
-    reference: Tensor
-
-
-def train_dpo(run: RunDir, config: DPOConfig) -> None:
+def train_offline(run: RunDir, config: OfflineSettings) -> None:
     """Train on inputs {"dataset", "model", "adapter", "models_dir"} and leave a policy in `run.output`."""
     rankings = read_rankings(run.inputs["dataset"], tuple(counted_dimensions(config.dimension_weights)))
     run.progress(0, 0, "loading the model")
     actor = load_actor(config, run.inputs)
-    train, test = prepare(run, config, actor, rankings.train), prepare(run, config, actor, rankings.test)
+    objective = objective_of(config)
+    train, test = (prepare(run, config, objective, actor, split) for split in (rankings.train, rankings.test))
     if not train:
         raise UserError(
-            "The dataset has no pair in its train split that counts: every response is unranked or tied. Collect more "
-            "judgements, or turn soft labels on."
+            f"The dataset has nothing in its train split that counts: {objective.nothing}. Collect more judgements"
+            + (", or turn soft labels on." if "soft_labels" in run.config else ".")
         )
-    trainer = DPOTrainer(run, config, actor, train, test)
+    trainer = OfflineTrainer(run, config, objective, actor, train, test)
     try:
         with interruptible(backbone(actor.model), lambda: run.stop_requested):
             trainer.fit()
@@ -63,23 +59,34 @@ def train_dpo(run: RunDir, config: DPOConfig) -> None:
         raise Stopped from None
     run.progress(trainer.total_steps, trainer.total_steps, "saving")
     dataset_sha256 = run.inputs.get("dataset_sha256") or sha256_of(Path(run.inputs["dataset"]) / RANKINGS)
-    write_policy(run, actor, config, dimensions=list(rankings.dimensions), dataset_sha256=dataset_sha256)
+    write_policy(
+        run,
+        actor,
+        config,
+        dimensions=list(rankings.dimensions),
+        dataset_sha256=dataset_sha256,
+        step=trainer.saved_step,
+    )
     run.result(
-        algorithm="dpo",
+        algorithm=run.config["algorithm"],
         **measured,
         comparisons={"train": len(train), "test": len(test)},
         dimensions=list(rankings.dimensions),
         interval="95% Wilson interval at the effective sample size, pairs clustered by prompt",
         steps=trainer.total_steps,
+        saved_step=trainer.saved_step,
+        memory=actor.memory(),
     )
 
 
-def prepare(run: RunDir, config: DPOConfig, actor: Actor, comparisons: Sequence[Comparison]) -> list[Example]:
+def prepare(
+    run: RunDir, config: OfflineSettings, objective: Objective, actor: Actor, comparisons: Sequence[Comparison]
+) -> list[Example]:
     """Tokenise the comparisons that have something to say, and ask the reference once about each."""
-    kept, groups, prompts_cut, responses_cut = [], [], 0, 0
+    drafts, prompts_cut, responses_cut = [], 0, 0
     for comparison in comparisons:
-        wanted = preferences(comparison, config)
-        if wanted is None:
+        lesson = objective.lesson(comparison)
+        if lesson is None:
             continue
         encoded = encode(
             comparison,
@@ -87,17 +94,22 @@ def prepare(run: RunDir, config: DPOConfig, actor: Actor, comparisons: Sequence[
             max_prompt_tokens=config.max_prompt_tokens,
             max_response_tokens=config.max_response_tokens,
         )
-        kept.append((comparison, wanted))
-        groups.append(encoded.group)
+        group = Group(encoded.group.prompt, [encoded.group.responses[number] for number in lesson.keep])
+        drafts.append((comparison, group, lesson))
         prompts_cut += encoded.prompt_cut
         responses_cut += encoded.responses_cut
     split = comparisons[0].split if comparisons else "test"
-    run.log(f"Read the {split} split.", comparisons=len(kept), prompts_cut=prompts_cut, responses_cut=responses_cut)
-    known = reference_logprobs(run, actor, groups, 4 * actor.batch_tokens, split)
-    return [
-        Example(comparison, group, wanted, torch.tensor(reference, device=actor.device))
-        for (comparison, wanted), group, reference in zip(kept, groups, known, strict=True)
+    run.log(f"Read the {split} split.", comparisons=len(drafts), prompts_cut=prompts_cut, responses_cut=responses_cut)
+    budget = 4 * actor.batch_tokens
+    references: Sequence[torch.Tensor | None] = [None] * len(drafts)
+    if objective.needs_reference:
+        known = reference_logprobs(run, actor, [group for _, group, _ in drafts], budget, split)
+        references = [torch.tensor(each, device=actor.device) for each in known]
+    examples = [
+        Example(comparison, group, lesson, objective.weight(lesson, group), reference)
+        for (comparison, group, lesson), reference in zip(drafts, references, strict=True)
     ]
+    return objective.complete(examples, lambda groups: reference_logprobs(run, actor, groups, budget, f"{split}-other"))
 
 
 def reference_logprobs(
@@ -111,64 +123,96 @@ def reference_logprobs(
         kept = json.loads(path.read_text(encoding="utf-8"))
         if kept["fingerprint"] == fingerprint:
             return kept["logprobs"]
-    found: list[list[float]] = [[] for _ in groups]
-    done = 0
     try:
         with actor.reference() as model, interruptible(backbone(model), lambda: run.stop_requested), torch.no_grad():
-            for indices in token_batches(groups, batch_tokens):
-                with actor.autocast():
-                    values = response_logprobs(model, [groups[index] for index in indices])
-                for index, responses in zip(indices, values, strict=True):
-                    found[index] = [float(tokens.double().sum()) for tokens in responses]
-                done += len(indices)
-                run.progress(done, len(groups), f"reference log-probs of the {split} split")
+            found = summed_logprobs(
+                actor,
+                model,
+                groups,
+                batch_tokens,
+                lambda done: run.progress(done, len(groups), f"reference log-probs of the {split} split"),
+            )
     except Interrupted:
         raise Stopped from None  # nothing is trained yet, so there is nothing to keep
     write_json(path, {"fingerprint": fingerprint, "logprobs": found})
     return found
 
 
-class DPOTrainer:
+def summed_logprobs(
+    actor: Actor,
+    model: Any,
+    groups: Sequence[Group],
+    batch_tokens: int,
+    tell: Callable[[int], None] = lambda done: None,
+) -> list[list[float]]:
+    """Log-prob of every response, summed over its tokens, in batches that fit. `tell` hears how many are done."""
+    found: list[list[float]] = [[] for _ in groups]
+    done = 0
+    for indices in token_batches(groups, batch_tokens):
+        with actor.autocast():
+            values = response_logprobs(model, [groups[index] for index in indices])
+        for index, responses in zip(indices, values, strict=True):
+            found[index] = [float(tokens.double().sum()) for tokens in responses]
+        done += len(indices)
+        tell(done)
+    return found
+
+
+class OfflineTrainer:
     """The optimisation alone: it neither reads datasets nor saves the final policy."""
 
-    def __init__(self, run: RunDir, config: DPOConfig, actor: Actor, train: list[Example], test: list[Example]) -> None:
-        self.run, self.config, self.actor = run, config, actor
+    def __init__(
+        self,
+        run: RunDir,
+        config: OfflineSettings,
+        objective: Objective,
+        actor: Actor,
+        train: list[Example],
+        test: list[Example],
+    ) -> None:
+        self.run, self.config, self.objective, self.actor = run, config, objective, actor
         self.train, self.test = train, test
         self.optimizer = make_optimizer(actor.parameters.values(), config.learning_rate, config.weight_decay)
         self.steps_per_epoch = math.ceil(len(train) / config.comparisons_per_step)
         self.total_steps = config.epochs * self.steps_per_epoch
-        self.step = 0
+        self.best = Best(run.path, actor.parameters)
+        self.step = self.saved_step = 0
         self._saved_step = -1
         self.samples = self._sample_prompts()
 
     def fit(self) -> None:
-        """Train to the end, from the last checkpoint if there is one."""
+        """Train to the end, from the last checkpoint if there is one, and go back to the best step if wanted."""
         self._resume()
         if self.step == 0:
             self._show()
         while self.step < self.total_steps:
             self._one_step()
         self.save()
+        self.saved_step = self.step
+        if self.config.save == "best" and self.test:
+            self._evaluate()
+            self.saved_step = self.best.restore()
 
     def _one_step(self) -> None:
         began = time.monotonic()
         batch = self.batch_at(self.step)
-        found, norm = self.learn(batch)
+        found, norm, context = self.learn(batch)
         self.step += 1
         seconds = max(time.monotonic() - began, 1e-9)
         self.run.metrics(
             self.step,
-            **summary(found, batch),
+            **self.objective.summary(found, batch, context),
             grad_norm=norm,
             learning_rate=self.optimizer.param_groups[0]["lr"],
             tokens_per_second=sum(item.group.tokens for item in batch) / seconds,
         )
         last = self.step == self.total_steps
         self.run.progress(self.step, self.total_steps, f"epoch {(self.step - 1) // self.steps_per_epoch + 1}")
+        if self.config.evaluate_every and self.step % self.config.evaluate_every == 0 and not last:
+            self._evaluate()
+        # Measured first: a checkpoint knows which weights were the best.
         if self.step % self.config.checkpoint_every == 0:
             self.save()
-        if self.config.evaluate_every and self.step % self.config.evaluate_every == 0 and not last:
-            self._report_test(self._forward(self.test))
         if self.config.sample_every and (last or self.step % self.config.sample_every == 0):
             self._show()
 
@@ -180,38 +224,42 @@ class DPOTrainer:
         size = self.config.comparisons_per_step
         return [self.train[index] for index in order[position * size : (position + 1) * size]]
 
-    def learn(self, batch: Sequence[Example]) -> tuple[list[Signal], float]:
-        """One optimizer step on `batch`, in as many forwards as its tokens need; the signals and the gradient norm.
+    def learn(self, batch: Sequence[Example]) -> tuple[list[Signal], float, Any]:
+        """One optimizer step on `batch`, in as many forwards as its tokens need: signals, gradient norm, context.
 
         Each forward's loss is divided by the whole batch's weight: how the batch is cut does not change the step.
         """
         config = self.config
         rate = learning_rate_at(self.step, self.total_steps, config.warmup_ratio, config.schedule)
         set_learning_rate(self.optimizer, rate * config.learning_rate)
+        context = self.objective.context(batch, self._ask)
         torch.manual_seed(config.seed * 1_000_003 + self.step)  # dropout, the same whether or not the run was resumed
         self.actor.model.train()
-        whole = sum(item.wanted.total for item in batch)
+        whole = sum(item.weight for item in batch)
         found: dict[int, Signal] = {}
         for indices in token_batches([item.group for item in batch], self.actor.batch_tokens):
             self.actor.recompute(sum(batch[index].group.tokens for index in indices) > self.actor.batch_tokens)
-            signals = self._signals([batch[index] for index in indices])
+            signals = self._signals([batch[index] for index in indices], context)
             (torch.stack([each.loss for each in signals]).sum() / whole).backward()
-            found.update(zip(indices, (_detached(each) for each in signals), strict=True))
+            found.update(zip(indices, (each.detached() for each in signals), strict=True))
         self.actor.model.eval()
         norm = float(clip_grad_norm_(self.actor.parameters.values(), config.max_grad_norm))
         in_order = [found[index] for index in range(len(batch))]
         self._refuse_nonsense(batch, in_order, norm)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        return in_order, norm
+        return in_order, norm, context
 
-    def _signals(self, items: Sequence[Example]) -> list[Signal]:
+    def _signals(self, items: Sequence[Example], context: Any) -> list[Signal]:
         with self.actor.autocast():
             logprobs = response_logprobs(self.actor.model, [item.group for item in items])
         return [
-            signal(torch.stack([tokens.sum() for tokens in responses]), item.reference, item.wanted, self.config)
-            for item, responses in zip(items, logprobs, strict=True)
+            self.objective.signal(item, responses, context) for item, responses in zip(items, logprobs, strict=True)
         ]
+
+    def _ask(self, groups: Sequence[Group]) -> list[list[float]]:
+        with torch.no_grad(), undisturbed(self.actor.model):
+            return summed_logprobs(self.actor, self.actor.model, groups, 4 * self.actor.batch_tokens)
 
     def _refuse_nonsense(self, batch: Sequence[Example], found: Sequence[Signal], norm: float) -> None:
         finite = [bool(torch.isfinite(each.loss)) for each in found]
@@ -234,36 +282,45 @@ class DPOTrainer:
         """Figures of result.json on the test split (or null without one), from the weights that are saved."""
         if not self.test:
             return {"test": None}
-        found = self._forward(self.test)
-        self._report_test(found)
+        found, context = self._forward(self.test)
+        figures = self._report_test(found, context)
         outcomes = [
             (item.comparison.prompt_key, outcome)
             for item, each in zip(self.test, found, strict=True)
             for outcome in each.outcomes
         ]
         share = clustered_share(outcomes)
-        return {"test": {**summary(found, self.test), "accuracy": asdict(share) if share else None}}
+        if "accuracy" not in figures:
+            return {"test": figures}
+        return {"test": {**figures, "accuracy": asdict(share) if share else None}}
+
+    def _evaluate(self) -> None:
+        if self.test:
+            figures = self._report_test(*self._forward(self.test))
+            if self.config.save == "best":
+                self.best.offer(self.step, -figures["loss"])
 
     @torch.no_grad()
-    def _forward(self, items: Sequence[Example]) -> list[Signal]:
+    def _forward(self, items: Sequence[Example]) -> tuple[list[Signal], Any]:
         found: dict[int, Signal] = {}
         with undisturbed(self.actor.model):
+            context = self.objective.context(items, self._ask)
             for indices in token_batches([item.group for item in items], 4 * self.actor.batch_tokens):
-                signals = self._signals([items[index] for index in indices])
+                signals = self._signals([items[index] for index in indices], context)
                 found.update(zip(indices, signals, strict=True))
-        return [found[index] for index in range(len(items))]
+        return [found[index] for index in range(len(items))], context
 
-    def _report_test(self, found: Sequence[Signal]) -> None:
-        if found:
-            values = summary(found, self.test)
-            self.run.metrics(self.step, **{f"test_{name}": value for name, value in values.items()})
+    def _report_test(self, found: Sequence[Signal], context: Any) -> dict[str, float]:
+        values = self.objective.summary(found, self.test, context)
+        self.run.metrics(self.step, **{f"test_{name}": value for name, value in values.items()})
+        return values
 
     def _sample_prompts(self) -> list[Prompt]:
         """Held-out prompts where there are some: those show what was learnt rather than remembered."""
         distinct = {item.comparison.prompt_key: item.comparison for item in [*self.test, *self.train]}
         if not self.config.sample_every:
             return []
-        chosen = [(each.id, each.prompt) for each in distinct.values()][: self.config.sample_prompts]
+        chosen = [(each.id, each.prompt, None) for each in distinct.values()][: self.config.sample_prompts]
         longest = fitting_prompt_tokens(
             self.actor.model, self.config.max_prompt_tokens, self.config.sampling.max_tokens
         )
@@ -286,7 +343,7 @@ class DPOTrainer:
                 directory,
                 parameters=self.actor.parameters,
                 optimizers={"adamw": self.optimizer},
-                meta={"step": self.step, "total_steps": self.total_steps},
+                meta={"step": self.step, "total_steps": self.total_steps, "best": self.best.state()},
             )
 
         self.run.save_checkpoint(self.step, write)
@@ -306,26 +363,5 @@ class DPOTrainer:
                 f"one has {self.total_steps}: dataset or settings have changed. Start a new run."
             )
         self.step = self._saved_step = int(meta["step"])
+        self.best.resume(meta.get("best"))
         self.run.resumed(self.step)
-
-
-def summary(found: Sequence[Signal], items: Sequence[Example]) -> dict[str, float]:
-    """Loss per unit of weight, and over all decided edges: accuracy and the implicit rewards of both sides."""
-
-    def mean(values: Iterable[float]) -> float:
-        listed = list(values)
-        return sum(listed) / len(listed) if listed else math.nan
-
-    chosen = mean(value for each in found for value in each.chosen)
-    rejected = mean(value for each in found for value in each.rejected)
-    return {
-        "loss": sum(float(each.loss) for each in found) / sum(item.wanted.total for item in items),
-        "accuracy": mean(value for each in found for value in each.outcomes),
-        "chosen_reward": chosen,
-        "rejected_reward": rejected,
-        "reward_margin": chosen - rejected,
-    }
-
-
-def _detached(each: Signal) -> Signal:
-    return Signal(each.loss.detach(), each.outcomes, each.chosen, each.rejected)
