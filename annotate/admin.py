@@ -3,6 +3,7 @@
 import annotate.datasets.admin
 import annotate.generation.admin
 import annotate.gold.admin
+import annotate.importing.admin
 import annotate.projects.admin
 import annotate.quality.admin
 import annotate.ranking.admin

@@ -5,6 +5,7 @@ from rest_framework.routers import BaseRouter
 import annotate.datasets.api
 import annotate.generation.api
 import annotate.gold.api
+import annotate.importing.api
 import annotate.projects.api
 import annotate.quality.api
 import annotate.ranking.api
@@ -14,6 +15,7 @@ import annotate.review.api
 def register_api(router: BaseRouter) -> None:
     rooms = (
         annotate.projects,
+        annotate.importing,
         annotate.generation,
         annotate.datasets,
         annotate.gold,

@@ -10,10 +10,12 @@ class AnnotateConfig(AppConfig):
     def ready(self) -> None:
         from annotate.datasets.kind import DatasetKind
         from annotate.generation.kind import GenerationKind
+        from annotate.importing.kind import ImportKind
         from runs.kinds import register
 
         register(GenerationKind())
         register(DatasetKind())
+        register(ImportKind())
 
     def dashboard(self, request: HttpRequest) -> list[dict[str, Any]]:
         """The projects and how far they are, for the admins' dashboard."""

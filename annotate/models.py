@@ -3,6 +3,7 @@
 from annotate.datasets.models import DatasetRun, DatasetVersion
 from annotate.generation.models import GenerationRun, Generator, Response
 from annotate.gold.models import Gold
+from annotate.importing.models import Import, ImportRun
 from annotate.projects.models import (
     Attribute,
     Dimension,
@@ -11,7 +12,6 @@ from annotate.projects.models import (
     Membership,
     Project,
     Prompt,
-    PromptImport,
 )
 from annotate.quality.models import QualityReport
 from annotate.ranking.models import Assignment, Comparison, ComparisonResponse, Judgement
@@ -30,12 +30,13 @@ __all__ = [
     "Generator",
     "Gold",
     "Guidelines",
+    "Import",
+    "ImportRun",
     "Invitation",
     "Judgement",
     "Membership",
     "Project",
     "Prompt",
-    "PromptImport",
     "QualityReport",
     "Response",
     "Withdrawal",

@@ -109,6 +109,11 @@ def content_hash(messages: Sequence[Mapping[str, Any]]) -> str:
     return hashlib.sha256(canonical(messages).encode("utf-8")).hexdigest()
 
 
+def text_hash(text: str) -> str:
+    """sha256 of a response: those that look the same are the same, whatever blanks surround them."""
+    return hashlib.sha256(text.strip().encode("utf-8")).hexdigest()
+
+
 def place_of(text: str, salt: str = "") -> int:
     """The place of a canonical conversation in the order that splits go by: 0 to 2^64 - 1, by a salted hash."""
     digest = hashlib.sha256((salt + "\n" + text).encode("utf-8")).digest()

@@ -3,6 +3,7 @@
 import annotate.datasets.urls
 import annotate.generation.urls
 import annotate.gold.urls
+import annotate.importing.urls
 import annotate.projects.urls
 import annotate.quality.urls
 import annotate.ranking.urls
@@ -11,6 +12,7 @@ import annotate.review.urls
 app_name = "annotate"
 urlpatterns = [
     *annotate.projects.urls.urlpatterns,
+    *annotate.importing.urls.urlpatterns,
     *annotate.generation.urls.urlpatterns,
     *annotate.datasets.urls.urlpatterns,
     *annotate.gold.urls.urlpatterns,

@@ -93,17 +93,19 @@ REDIS_URL = ENV.redis_url or embedded.redis_url(VAR)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}}
 
-_artifacts = (
-    {
-        "BACKEND": "storages.backends.s3.S3Storage",
-        "OPTIONS": {"bucket_name": ENV.s3_bucket, "endpoint_url": ENV.s3_endpoint_url, "location": "artifacts"},
-    }
-    if ENV.s3_bucket
-    else {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": {"location": str(ARTIFACTS_DIR)}}
-)
+
+def _storage(name: str) -> dict[str, object]:
+    """A folder of the S3 bucket, or under var/."""
+    if not ENV.s3_bucket:
+        return {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": {"location": str(VAR / name)}}
+    options = {"bucket_name": ENV.s3_bucket, "endpoint_url": ENV.s3_endpoint_url, "location": name}
+    return {"BACKEND": "storages.backends.s3.S3Storage", "OPTIONS": options}
+
+
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": {"location": str(VAR / "media")}},
-    "artifacts": _artifacts,
+    "artifacts": _storage("artifacts"),
+    "uploads": _storage("uploads"),  # files to be imported, until they are; the worker reads them too
     "staticfiles": {
         "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
         if DEBUG
@@ -217,6 +219,7 @@ CELERY_BEAT_SCHEDULE = {
     "reap-silent-runs": {"task": "runs.tasks.reap", "schedule": 10.0},
     "nudge-queued-runs": {"task": "runs.tasks.nudge", "schedule": 30.0},
     "expire-leases": {"task": "annotate.tasks.expire_leases", "schedule": 60.0},
+    "sweep-imports": {"task": "annotate.tasks.sweep_imports", "schedule": 3600.0},
     "refresh-quality": {"task": "annotate.tasks.refresh_quality", "schedule": 300.0},
 }
 HEARTBEAT_SECONDS = 2.0

@@ -15,6 +15,7 @@ def test_the_schema_is_complete(tmp_path):
         "generators",
         "generation-runs",
         "comparisons",
+        "imports",
         "assignments",
         "dataset-versions",
         "reward-model-runs",

@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 from django.contrib.contenttypes.models import ContentType
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -147,6 +148,14 @@ def admins_pages(count: Counter, client: Client, project) -> None:
     of_project = ("project-detail", "project-edit", "project-people", "prompt-list", "response-list", "comparison-list")
     for name in (*of_project, "gold-list", "quality", "withdrawal-list", "guidelines-history"):
         count(f"admin: {name}", client, "get", reverse(f"annotate:{name}", args=[project.slug]))
+    given = [{"prompt": f"q{n}", "responses": [f"a{n}", f"b{n}"], "ranks": [1, 2]} for n in range(9)]
+    for rows in (given[:4], given):
+        file = SimpleUploadedFile("r.jsonl", "".join(json.dumps(row) + "\n" for row in rows).encode())
+        seen = client.post(reverse("annotate:prompt-import", args=[project.slug]), {"file": file}).url
+        count("admin: import preview", client, "get", seen)
+        count("admin: import confirm", client, "post", f"{seen}confirm", status=302)
+        count("admin: import report", client, "get", seen)
+    count("admin: import", client, "get", reverse("annotate:prompt-import", args=[project.slug]))
     prompt = Prompt.objects.filter(project=project).first()
     count("admin: prompt", client, "get", reverse("annotate:prompt-detail", args=[project.slug, prompt.pk]))
     comparison = Comparison.objects.filter(project=project, is_closed=True, purpose="work").first()

@@ -33,7 +33,7 @@ def dataset_records(
     rows = (
         comparisons_for(project, config)
         .order_by("prompt_id", "pk")
-        .values_list("pk", "prompt__messages", "prompt__tags", "prompt__language", "prompt__source")
+        .values_list("pk", "prompt__messages", "prompt__tags", "prompt__language", "prompt__source", "tags")
         .iterator(chunk_size=CHUNK)
     )
     while chunk := list(islice(rows, CHUNK)):
@@ -73,7 +73,7 @@ def _weighing(project: Project, config: DatasetConfig) -> Weigh:
         return lambda annotator: 1.0
     estimated = reliability_weights(project)
     prior = weight_of(PRIOR.value)
-    return lambda annotator: round(estimated.get(annotator, prior), 4)
+    return lambda annotator: round(float(estimated.get(annotator, prior)), 4)
 
 
 def _grouped(rows: Iterable[Row]) -> Rows:
@@ -121,7 +121,7 @@ class _Reader:
         decision: Row | None,
         flags: tuple[tuple[str, str], ...],
     ) -> Record:
-        pk, messages, tags, language, source = row
+        pk, messages, tags, language, source, own_tags = row
         responses: list[dict[str, Any]] = [
             {"id": str(key), "text": text, "generator": generator} for _, key, text, generator in members
         ]
@@ -133,7 +133,7 @@ class _Reader:
             prompt=[{"role": turn["role"], "content": turn["content"]} for turn in messages],
             responses=responses,
             rankings=self._decided(decision[1], keys) if decision else self._rankings(judged, keys),
-            tags=sorted(tags),
+            tags=sorted({*tags, *own_tags}),
             sources=(REVIEWER,) if decision else tuple(each[5] for each in judged),
             extra=sum(each[7] for each in judged),
             is_decided=bool(decision),

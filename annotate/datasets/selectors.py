@@ -86,9 +86,9 @@ def _where(project: Project, config: DatasetConfig, within: Sequence[int] | None
     if config.rounds:
         where.append(Q(comparison__round__in=config.rounds))
     if config.tags:
-        where.append(Q(comparison__prompt__tags__overlap=config.tags))
+        where.append(_tagged(config.tags))
     if config.exclude_tags:
-        where.append(~Q(comparison__prompt__tags__overlap=config.exclude_tags))
+        where.append(~_tagged(config.exclude_tags))
     if config.languages:
         where.append(Q(comparison__prompt__language__in=config.languages))
     if config.generators:
@@ -100,6 +100,11 @@ def _where(project: Project, config: DatasetConfig, within: Sequence[int] | None
     if config.exclude_flags:
         where.append(~Exists(flagged_judgements(config).filter(comparison=OuterRef("comparison"))))
     return where
+
+
+def _tagged(tags: list[str]) -> Q:
+    """Comparisons with such a tag of their own or of their prompt's."""
+    return Q(comparison__prompt__tags__overlap=tags) | Q(comparison__tags__overlap=tags)
 
 
 def _days(config: DatasetConfig) -> Q:

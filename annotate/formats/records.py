@@ -82,7 +82,10 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One prompt and what a file says of it. line: where it stands there (a line, record or row number)."""
+    """One prompt and what a file says of it. line: where it stands there (a line, record or row number).
+
+    tags: of the prompt. own_tags: of what is said here only, where another record may have the same prompt.
+    """
 
     kind: Kind
     line: int
@@ -92,6 +95,7 @@ class Record:
     pairs: tuple[Pair, ...] = ()
     ratings: tuple[Rating, ...] = ()
     tags: tuple[str, ...] = ()
+    own_tags: tuple[str, ...] = ()
     language: str = ""
     source: str = ""
     source_id: str = ""

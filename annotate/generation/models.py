@@ -88,6 +88,9 @@ class Response(models.Model):
     sampling = models.JSONField(default=dict, blank=True, help_text="temperature, top_p, ..., seed")
     finish_reason = models.CharField(max_length=10, blank=True)
     tokens = models.PositiveIntegerField(null=True, blank=True)
+    metadata = models.JSONField(
+        default=dict, db_default={}, blank=True, help_text="What an import said of it: a label, an id, scores, ..."
+    )
     edited_from = models.ForeignKey(
         "self",
         on_delete=models.PROTECT,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,17 +9,13 @@ from pathlib import Path
 from typing import TypeVar
 
 from annotate.generation.models import GenerationRun, Response
+from annotate.pairs import text_hash as text_hash
 from annotate.projects.models import Prompt
 from annotate.ranking.models import Comparison, ComparisonResponse
 from runs.faults import UserFault
 
 BATCH = 1000
 T = TypeVar("T")
-
-
-def text_hash(text: str) -> str:
-    """Responses that look the same are the same, whatever blanks surround them."""
-    return hashlib.sha256(text.strip().encode("utf-8")).hexdigest()
 
 
 def responses_ingest(*, run: GenerationRun, path: Path) -> int:

@@ -9,7 +9,6 @@ from annotate.projects.models import (
     Membership,
     Project,
     Prompt,
-    PromptImport,
 )
 
 
@@ -69,11 +68,3 @@ class PromptAdmin(LookOnly, admin.ModelAdmin):
     list_filter = ("project",)
     list_select_related = ("project",)
     show_full_result_count = False
-
-
-@admin.register(PromptImport)
-class PromptImportAdmin(LookOnly, admin.ModelAdmin):
-    list_display = ("id", "project", "format", "filename", "state", "size", "created_by", "created_at")
-    list_filter = ("state", "format")
-    list_select_related = ("project", "created_by")
-    exclude = ("content",)

@@ -12,14 +12,12 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import mixins, serializers, status, viewsets
 from rest_framework.decorators import action
-from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.routers import BaseRouter
 
 from annotate.formats.prompts import PromptRecord
 from annotate.gold.services import membership_qualify
-from annotate.imports import rankings_import
 from annotate.pairs import content_hash
 from annotate.projects.invitations import invitation_create, invitation_revoke
 from annotate.projects.models import Invitation, Membership, Project, Prompt
@@ -29,8 +27,6 @@ from annotate.projects.serializers import (
     ComparisonsChangedSerializer,
     ComparisonsChangeSerializer,
     ComparisonSerializer,
-    ImportReportSerializer,
-    ImportSerializer,
     InvitationCreatedSerializer,
     InvitationCreateSerializer,
     InvitationSerializer,
@@ -46,7 +42,6 @@ from annotate.projects.services import (
     membership_update,
     project_create,
     project_update,
-    prompts_import,
     prompts_store,
 )
 from annotate.projects.services_comparisons import comparisons_change
@@ -164,30 +159,6 @@ class PromptViewSet(mixins.CreateModelMixin, mixins.ListModelMixin, mixins.Retri
         record = PromptRecord(line=1, content_hash=content_hash(given["messages"]), source=source, **given)
         prompts_store(project=project, records=[record], source="api")
         serializer.instance = Prompt.objects.get(project=project, content_hash=record.content_hash)
-
-    @extend_schema(
-        request={"multipart/form-data": ImportSerializer}, responses={201: ImportReportSerializer}, parameters=[]
-    )
-    @action(detail=False, methods=["post"], url_path="import", url_name="import", parser_classes=[MultiPartParser])
-    def import_file(self, request: Request) -> Response:
-        """Import a file of prompts or published rankings: all of it, or nothing if a line is wrong."""
-        asked = ImportSerializer(data=request.data)
-        asked.is_valid(raise_exception=True)
-        given = asked.validated_data
-        project, file = given["project"], given["file"]
-        report: Any
-        if given["format"] == "prompts":
-            report = prompts_import(project=project, data=file, filename=file.name, user=request.user)
-        else:
-            report = rankings_import(
-                project=project,
-                data=file,
-                format=given["format"],
-                dimension=given["dimension"],
-                filename=file.name,
-                user=request.user,
-            )
-        return Response(asdict(report), status.HTTP_201_CREATED)
 
 
 @extend_schema(

@@ -8,7 +8,7 @@ from django import forms
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 
 from annotate.projects.invitations import LONGEST_DAYS
-from annotate.projects.models import Invitation, Membership, Project, PromptImport
+from annotate.projects.models import Invitation, Membership, Project
 
 
 def add_service_errors(form: forms.BaseForm, error: ValidationError) -> None:
@@ -17,34 +17,6 @@ def add_service_errors(form: forms.BaseForm, error: ValidationError) -> None:
     for name, messages in by_field.items():
         for message in messages:
             form.add_error(name if name in form.fields else None, message)
-
-
-class ImportForm(forms.Form):
-    """A file, or its lines pasted."""
-
-    format = forms.ChoiceField(choices=PromptImport.Format.choices, label="What it is")
-    file = forms.FileField(required=False, help_text="JSON Lines, UTF-8, may be gzipped.")
-    text = forms.CharField(
-        required=False,
-        label="Or paste lines",
-        strip=False,
-        widget=forms.Textarea(attrs={"rows": 8, "class": "mono", "spellcheck": "false"}),
-    )
-    dimension = forms.ChoiceField(
-        required=False, help_text="For rankings: what they rank by. Empty: what the format usually means."
-    )
-
-    def __init__(self, *args: Any, project: Project, **kwargs: Any) -> None:
-        super().__init__(*args, **{"label_suffix": "", **kwargs})
-        dimensions = project.dimensions.values_list("key", "label")
-        self.fields["dimension"].choices = [("", "usual for the format"), *dimensions]
-
-    def clean(self) -> dict[str, Any]:
-        cleaned = super().clean() or {}
-        # An empty file arrives as a field error of its own.
-        if not self.errors and bool(cleaned.get("file")) == bool((cleaned.get("text") or "").strip()):
-            raise ValidationError("Choose a file or paste some lines, one of the two.")
-        return cleaned
 
 
 class InvitationForm(forms.Form):

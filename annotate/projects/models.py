@@ -240,38 +240,6 @@ class Invitation(models.Model):
         return self.note or f"invitation {self.pk}"
 
 
-class PromptImport(models.Model):
-    """A file of prompts or rankings on its way in: first previewed, then applied as a whole or not at all."""
-
-    class State(models.TextChoices):
-        PREVIEW = "preview", "waiting for confirmation"
-        DONE = "done", "imported"
-
-    class Format(models.TextChoices):
-        PROMPTS = "prompts", "Prompts (JSONL)"
-        HH = "hh", "Anthropic HH pairs"
-        OASST = "oasst", "Open-Assistant trees"
-
-    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="imports")
-    state = models.CharField(max_length=10, choices=State, default=State.PREVIEW)
-    format = models.CharField(max_length=10, choices=Format, default=Format.PROMPTS)
-    filename = models.CharField(max_length=200, blank=True)
-    sha256 = models.CharField(max_length=64)
-    size = models.PositiveBigIntegerField(help_text="bytes")
-    content = models.BinaryField(null=True, help_text="The file, gzipped, until it is imported.")
-    report = models.JSONField(default=dict, blank=True, help_text="What was recognised and what came of it.")
-    created_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
-    )
-    created_at = models.DateTimeField(auto_now_add=True)
-
-    class Meta:
-        ordering = ["-id"]
-
-    def __str__(self) -> str:
-        return self.filename or f"import {self.pk}"
-
-
 class Prompt(models.Model):
     """A conversation that ends with a user turn."""
 

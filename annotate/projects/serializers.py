@@ -9,9 +9,8 @@ from rest_framework import serializers
 from accounts.models import User
 from annotate.formats.conversations import check_conversation
 from annotate.formats.jsonl import Refused, check_text
-from annotate.formats.rankings import FORMATS
 from annotate.projects.invitations import LONGEST_DAYS
-from annotate.projects.models import Attribute, Dimension, Invitation, Membership, Project, Prompt, PromptImport
+from annotate.projects.models import Attribute, Dimension, Invitation, Membership, Project, Prompt
 from annotate.projects.selectors_comparisons import STATES
 from annotate.projects.services_comparisons import ACTIONS
 from annotate.ranking.models import Comparison
@@ -204,33 +203,6 @@ class PromptSerializer(serializers.ModelSerializer):
         return value
 
 
-class ImportSerializer(serializers.Serializer):
-    """A file of one JSON object a line."""
-
-    project = serializers.PrimaryKeyRelatedField(queryset=Project.objects.all())
-    file = serializers.FileField(help_text="UTF-8, may be gzipped")
-    format = serializers.ChoiceField(choices=PromptImport.Format.choices, default=PromptImport.Format.PROMPTS)
-    dimension = serializers.CharField(
-        default="",
-        allow_blank=True,
-        help_text="for rankings; by default "
-        + ", ".join(f"{format.dimension} for {key}" for key, format in FORMATS.items()),
-    )
-
-
-class ImportReportSerializer(serializers.Serializer):
-    """New rows by kind; which keys are there depends on the format."""
-
-    created = serializers.IntegerField(required=False, help_text="prompts: new ones")
-    repeated = serializers.IntegerField(required=False, help_text="prompts: lines that repeat an earlier line")
-    existing = serializers.IntegerField(help_text="prompts or comparisons that were there already")
-    comparisons = serializers.IntegerField(required=False)
-    prompts = serializers.IntegerField(required=False)
-    responses = serializers.IntegerField(required=False)
-    judgements = serializers.IntegerField(required=False)
-    skipped = serializers.IntegerField(required=False, help_text="rankings: lines without a usable comparison")
-
-
 class ComparisonSerializer(serializers.ModelSerializer):
     responses = serializers.SerializerMethodField(help_text="response ids in order of position")
 
@@ -248,6 +220,7 @@ class ComparisonSerializer(serializers.ModelSerializer):
             "is_closed",
             "purpose",
             "disagreement",
+            "tags",
             "created_at",
         ]
         read_only_fields = fields

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
-from dataclasses import asdict, dataclass
-from typing import IO, Any
+from typing import Any
 
 import structlog
 from django.core.exceptions import ValidationError
@@ -16,10 +14,8 @@ from django.utils.translation import gettext_noop
 
 from accounts.audit import audit_record
 from accounts.models import User
-from annotate.batches import batched
-from annotate.formats.jsonl import Findings
-from annotate.formats.prompts import PromptRecord, read_prompts
-from annotate.projects.models import Guidelines, Membership, Project, Prompt, PromptImport
+from annotate.formats.prompts import PromptRecord
+from annotate.projects.models import Guidelines, Membership, Project, Prompt
 from annotate.projects.questions import attributes_set, dimensions_set, flags_checked, locks, task_checked
 
 log = structlog.get_logger(__name__)
@@ -37,8 +33,6 @@ PRESETS: tuple[dict[str, str], ...] = (
         "question": gettext_noop("Which response does less harm?"),
     },
 )
-BATCH = 1000
-SHOWN = 20  # complaints that fit into one message
 
 
 # projects -----------------------------------------------------------------------------------------------------------
@@ -278,40 +272,6 @@ def membership_set_active(*, membership: Membership, is_active: bool, by: User |
 # prompts ------------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class PromptsImported:
-    """created: new prompts. existing: prompts the project had already. repeated: lines that repeat an earlier line."""
-
-    created: int
-    existing: int
-    repeated: int
-
-
-def prompts_import(
-    *, project: Project, data: bytes | IO[bytes], filename: str = "", user: User | None = None
-) -> PromptsImported:
-    """Import a JSON Lines file of prompts, all of it or nothing. A prompt that is there already is left as it is.
-
-    Raises ValidationError with one message for each wrong line.
-    """
-    findings = Findings()
-    stream = io.BytesIO(data) if isinstance(data, bytes) else data
-    with transaction.atomic():
-        records = read_prompts(stream, findings)
-        created = seen = 0
-        for batch in batched(records, BATCH):
-            created += prompts_store(project=project, records=batch, source=filename[:120])
-            seen += len(batch)
-        if not findings.error_count and not seen:
-            findings.error(1, "There are no prompts in it.")
-        refuse(findings)
-        report = PromptsImported(created, seen - created, findings.skipped_count)
-        subject = filename or f"prompts of {project}"
-        audit_record(actor=user, action="prompts.imported", subject=subject, scope=scope(project), **asdict(report))
-    log.info("prompts.imported", project=project.pk, filename=filename, by=user.pk if user else None, created=created)
-    return report
-
-
 def prompts_store(*, project: Project, records: Iterable[PromptRecord], source: str) -> int:
     """Insert those that the project does not have yet; returns how many."""
     rows = [
@@ -335,18 +295,3 @@ def prompts_store(*, project: Project, records: Iterable[PromptRecord], source: 
     # Another import may insert the same prompt between the look and the write; the unique constraint then decides.
     Prompt.objects.bulk_create(new, ignore_conflicts=True)
     return len(new)
-
-
-def refuse(findings: Findings) -> None:
-    """Raise ValidationError if the file has errors: the first ones by line, and how many more there are."""
-    if not findings.error_count:
-        return
-    messages = [str(problem) for problem in findings.errors[:SHOWN]]
-    if findings.error_count > SHOWN:
-        messages.append(f"And {findings.error_count - SHOWN:,} more. Nothing was imported.")
-    raise ValidationError({"file": messages})
-
-
-def import_discard(*, preview: PromptImport) -> None:
-    """Forget a file that was only previewed."""
-    PromptImport.objects.filter(pk=preview.pk, state=PromptImport.State.PREVIEW).delete()

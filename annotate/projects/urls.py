@@ -1,6 +1,6 @@
 from django.urls import path
 
-from annotate.projects import views, views_comparisons, views_imports, views_people, views_setup
+from annotate.projects import views, views_comparisons, views_people, views_setup
 
 urlpatterns = [
     path("projects/", views.project_list, name="project-list"),
@@ -15,10 +15,6 @@ urlpatterns = [
     path("projects/<slug:slug>/people/<int:pk>/", views_people.membership, name="membership"),
     path("projects/<slug:slug>/prompts/", views.prompt_list, name="prompt-list"),
     path("projects/<slug:slug>/prompts/<int:pk>/", views.prompt_detail, name="prompt-detail"),
-    path("projects/<slug:slug>/import/", views_imports.prompt_import, name="prompt-import"),
-    path("projects/<slug:slug>/import/<int:pk>/", views_imports.import_show, name="import-preview"),
-    path("projects/<slug:slug>/import/<int:pk>/confirm", views_imports.import_confirm, name="import-confirm"),
-    path("projects/<slug:slug>/import/<int:pk>/discard", views_imports.import_cancel, name="import-discard"),
     path("people/", views_people.people, name="people"),
     path("people/change", views_people.people_act, name="people-act"),
     path("people/memberships/<int:pk>", views_people.membership_switch, name="membership-switch"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 
@@ -41,6 +42,13 @@ class Comparison(models.Model):
     )
     dedup_key = models.CharField(
         max_length=64, null=True, blank=True, editable=False, help_text="Where it came from, so that it is made once."
+    )
+    tags = ArrayField(
+        models.CharField(max_length=60),
+        default=list,
+        db_default=[],
+        blank=True,
+        help_text="Of its own, beside those of its prompt.",
     )
     created_at = models.DateTimeField(auto_now_add=True)
 

@@ -20,8 +20,9 @@ from annotate import simulation
 from annotate.datasets.services import dataset_run_start
 from annotate.generation.models import Generator
 from annotate.generation.services import generation_run_start, generator_create
+from annotate.importing.services import prompts_import
 from annotate.projects.models import Project, Prompt
-from annotate.projects.services import membership_add, project_create, prompts_import
+from annotate.projects.services import membership_add, project_create
 from annotate.ranking.engine import assignment_next
 from annotate.ranking.services import judgement_submit
 from rewardmodel.models import RewardModel

@@ -153,10 +153,10 @@ def test_imports_and_runs_are_written(as_admin, admin):
 
     project = project_create(name="Kites", user=admin)
     file = SimpleUploadedFile("wind.jsonl", b'{"prompt": "Why does wind blow?"}\n')
-    given = {"project": project.pk, "format": "prompts", "file": file}
-    assert as_admin.post("/api/v1/prompts/import/", given).status_code == 201
-    imported = AuditEntry.objects.get(action="prompts.imported")
-    assert (imported.actor, imported.subject, imported.details["created"]) == (admin, "wind.jsonl", 1)
+    path = reverse("annotate:prompt-import", args=[project.slug])
+    as_admin.post(as_admin.post(path, {"file": file}).url + "confirm")
+    imported = AuditEntry.objects.get(action="file.imported")
+    assert (imported.actor, imported.subject, imported.details["records"]) == (admin, "wind.jsonl", 1)
     run = run_enqueue(run=DatasetRun(kind="dataset", title="First", project=project, created_by=admin))
     run_cancel(run=run, user=admin)
     run_retry(run=run, user=admin)

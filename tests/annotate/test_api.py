@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
-from django.core.files.uploadedfile import SimpleUploadedFile
 
+from annotate.importing.services import prompts_import
 from annotate.models import Invitation, Membership, Project, Prompt
-from annotate.projects.services import prompts_import
 from tests.annotate.conftest import jsonl
 
 LISTS = (
@@ -140,22 +139,6 @@ def test_prompts_are_created_once_and_found(as_admin, project):
     assert as_admin.get("/api/v1/prompts/?tag=x").json()["count"] == 1
     assert as_admin.get("/api/v1/prompts/?project=0").json()["count"] == 0
     assert as_admin.get("/api/v1/prompts/?project=x").json()["count"] == 0
-
-
-def test_files_are_imported_whole_or_not_at_all(as_admin, project):
-    def send(data: bytes, **fields: object):
-        file = SimpleUploadedFile("f.jsonl", data)
-        return as_admin.post("/api/v1/prompts/import/", {"project": project.pk, "file": file, **fields})
-
-    bad = send(jsonl({"prompt": "x"}) + b"{\n")
-    assert bad.status_code == 400 and bad.json()["file"][0].startswith("Line 2: ")
-    assert not Prompt.objects.exists()
-    assert send(jsonl({"prompt": "x"})).json() == {"created": 1, "existing": 0, "repeated": 0}
-    start = "\n\nHuman: Hi\n\nAssistant:"
-    pair = jsonl({"chosen": start + " Hello.", "rejected": start + " What?"})
-    assert send(pair, format="hh").json()["comparisons"] == 1
-    [comparison] = as_admin.get("/api/v1/comparisons/?round=0").json()["results"]
-    assert comparison["is_closed"] and len(comparison["responses"]) == 2
 
 
 def test_people_are_added_paused_and_invited(as_admin, project, outsider):

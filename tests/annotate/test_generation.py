@@ -10,8 +10,8 @@ from django.urls import reverse
 
 from annotate.generation.outcome import comparisons_make, responses_ingest
 from annotate.generation.services import generation_run_start, generator_create
+from annotate.importing.services import prompts_import
 from annotate.models import Comparison, GenerationRun, Generator, Prompt, Response
-from annotate.projects.services import prompts_import
 from runs.executor import run_execute
 from tests.annotate.conftest import jsonl
 

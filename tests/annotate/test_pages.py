@@ -7,16 +7,16 @@ from html import unescape as html_unescape
 
 import pytest
 from django.contrib.admin import site
-from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from accounts.models import User
-from annotate.models import Invitation, Membership, Project, Prompt, PromptImport
+from annotate.importing.services import prompts_import
+from annotate.models import Import, Invitation, Membership, Project, Prompt
 from annotate.projects.forms_setup import ProjectSetup
 from annotate.projects.invitations import invitation_create
-from annotate.projects.services import membership_add, project_create, project_update, prompts_import
+from annotate.projects.services import membership_add, project_create, project_update
 from tests.annotate.conftest import jsonl
 
 PAGES = ("project-list", "project-new", "people")
@@ -65,12 +65,13 @@ def test_strangers_are_asked_to_log_in(paths, as_nobody):
 def test_only_admins_write(project, admin, annotator, as_annotator, as_outsider, as_nobody):
     membership = Membership.objects.get(user=annotator)
     invitation, _ = invitation_create(user=admin)
-    preview = PromptImport.objects.create(project=project, sha256="0" * 64, size=1, content=b"")
+    preview = Import.objects.create(project=project, sha256="0" * 64, size=1)
     posts = [
         ("project-new", [], {"name": "Mine"}),
         ("project-edit", [project.slug], {"name": "Mine"}),
-        ("prompt-import", [project.slug], {"format": "prompts", "text": '{"prompt": "x"}'}),
+        ("prompt-import", [project.slug], {"text": '{"prompt": "x"}'}),
         ("import-confirm", [project.slug, preview.pk], {}),
+        ("import-settings", [project.slug, preview.pk], {"format": "prompts"}),
         ("import-discard", [project.slug, preview.pk], {}),
         ("people", [], {"role": "admin", "days": 7}),
         ("people-act", [], {"action": "pause", "pick": annotator.pk}),
@@ -85,7 +86,7 @@ def test_only_admins_write(project, admin, annotator, as_annotator, as_outsider,
     invitation.refresh_from_db()
     assert membership.is_active and invitation.revoked_at is None
     assert (Project.objects.count(), Invitation.objects.count(), Prompt.objects.count()) == (1, 1, 0)
-    assert PromptImport.objects.get().state == "preview"
+    assert Import.objects.get().state == "preview"
 
 
 def test_the_first_project_is_led_to_by_the_hand(as_admin):
@@ -144,46 +145,8 @@ def test_the_project_page_says_what_to_do_next(as_admin, project, make_compariso
     assert as_admin.get(project.get_absolute_url()).context["step"].title == "Build a dataset version"
 
 
-def test_a_file_is_previewed_and_then_imported(as_admin, project):
-    path = reverse("annotate:prompt-import", args=[project.slug])
-    file = SimpleUploadedFile("p.jsonl", jsonl({"prompt": "<script>alert(1)</script>", "tags": ["x"]}))
-    preview = as_admin.post(path, {"format": "prompts", "file": file}, follow=True)
-    assert "Recognised 1 prompt" in preview.content.decode()
-    assert b"<script>alert" not in preview.content
-    assert not Prompt.objects.exists()
-    done = as_admin.post(preview.request["PATH_INFO"] + "confirm", follow=True)
-    assert "1 new prompt" in done.content.decode()
-    assert Prompt.objects.count() == 1
-
-
-def test_errors_of_a_pasted_file_are_listed_with_their_lines(as_admin, project):
-    path = reverse("annotate:prompt-import", args=[project.slug])
-    page = as_admin.post(path, {"format": "prompts", "text": '{"prompt": "x"}\n{"question": 1}\n'}, follow=True)
-    assert "1 line cannot be imported" in page.content.decode()
-    assert "neither prompt nor messages" in page.content.decode()
-    confirm = as_admin.post(page.request["PATH_INFO"] + "confirm", follow=True)
-    assert "has errors" in confirm.content.decode()
-    assert not Prompt.objects.exists()
-
-
-def test_neither_or_both_of_file_and_text_is_a_form_error(as_admin, project):
-    path = reverse("annotate:prompt-import", args=[project.slug])
-    both = {"format": "prompts", "text": "x", "file": SimpleUploadedFile("p.jsonl", b"{}")}
-    for data in ({"format": "prompts"}, both):
-        assert as_admin.post(path, data).status_code == 422
-
-
-def test_a_discarded_preview_is_gone(as_admin, project):
-    path = reverse("annotate:prompt-import", args=[project.slug])
-    page = as_admin.post(path, {"format": "prompts", "text": '{"prompt": "x"}'}, follow=True)
-    as_admin.post(page.request["PATH_INFO"] + "discard")
-    assert not PromptImport.objects.exists()
-
-
-def test_an_import_belongs_to_its_project(as_admin, admin, project):
+def test_a_prompt_belongs_to_its_project(as_admin, admin, project):
     other = project_create(name="Other", user=admin)
-    preview = PromptImport.objects.create(project=project, sha256="0" * 64, size=1, content=b"")
-    assert as_admin.get(reverse("annotate:import-preview", args=[other.slug, preview.pk])).status_code == 404
     prompts_import(project=project, data=jsonl({"prompt": "x"}))
     prompt = project.prompts.get()
     assert as_admin.get(reverse("annotate:prompt-detail", args=[other.slug, prompt.pk])).status_code == 404

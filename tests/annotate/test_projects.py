@@ -12,10 +12,11 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from accounts.models import AuditEntry, User
+from annotate.importing.services import prompts_import
 from annotate.models import Assignment, Comparison, Invitation, Project
 from annotate.projects.invitations import invitation_accept, invitation_create, invitation_find, invitation_revoke
 from annotate.projects.selectors import project_progress, projects_with_progress, prompts_page
-from annotate.projects.services import project_create, project_update, prompts_import
+from annotate.projects.services import project_create, project_update
 from tests.annotate.conftest import jsonl
 
 PASSWORD = "a-long-way-down-7"

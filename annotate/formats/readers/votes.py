@@ -91,7 +91,8 @@ def read_mt_bench(rows: Sequence[Numbered], context: Context) -> Iterable[Record
         prompt([asked[0]]),
         responses,
         pairs=tuple(pairs),
-        tags=("mt-bench", f"turn-{turn}", *([name(first["category"])] if first.get("category") else [])),
+        tags=("mt-bench", *([name(first["category"])] if first.get("category") else [])),
+        own_tags=(f"turn-{turn}",),
         source_id=name(first.get("question_id")),
         metadata=rest(first, *_MT_BENCH),
     )

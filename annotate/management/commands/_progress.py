@@ -62,3 +62,18 @@ def _bytes(title: str) -> Iterator[Any]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(title, total=None)
         yield lambda size: progress.advance(task, size)
+
+
+def read_shown(title: str, total: int) -> Any:
+    """A context whose value, called with a number, says how many bytes of a file were read so far."""
+    if not wanted():
+        return nullcontext(None)
+    return _read(title, total)
+
+
+@contextmanager
+def _read(title: str, total: int) -> Iterator[Any]:
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(title, total=total)
+        yield lambda done: progress.update(task, completed=done)

@@ -292,7 +292,7 @@ def test_the_documented_python_example_works_as_it_stands(project, admin, live_s
     from knox.models import AuthToken
 
     page = (BASE_DIR / "docs/datasets.md").read_text("utf-8")
-    [example] = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    [*_, example] = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     worker = threading.Thread(target=work_on_the_first_run, daemon=True)
     worker.start()
     example = example.replace('"project": 1', f'"project": {project.pk}')

@@ -87,7 +87,7 @@ def test_the_second_turn_is_about_the_whole_chat():
     first, second = example("mt-bench")
     assert (first.prompt, [r.text for r in first.responses], len(first.pairs)) == (ASK, [A, B], 2)
     assert second.responses[0].text == f"{A}\n\nUser: {Q}\n\nAssistant: {A}"
-    assert second.tags == ("mt-bench", "turn-2")
+    assert (second.tags, second.own_tags) == (("mt-bench",), ("turn-2",))
 
 
 def test_a_chat_written_as_python_is_matched_not_run():
