@@ -47,7 +47,7 @@ def test_a_side_with_another_loss_ends_the_benchmark(folder, monkeypatch):
 
 
 def test_a_side_that_fails_says_why(tmp_path):
-    with pytest.raises(SystemExit, match=r"(?s)The side rows ended:.*no model"):
+    with pytest.raises(SystemExit, match=r"(?s)The side rows ended:.*There is no directory"):
         benchmark.side_by_side(tiny("k4"), tmp_path, ("rows",), 1)
 
 
