@@ -21,6 +21,14 @@ def reward_models() -> QuerySet[RewardModel]:
     )
 
 
+def reward_model_named(name: str) -> RewardModel | None:
+    """The reward model of this name, or with this id."""
+    found = reward_models().filter(name=name).first()
+    if found is None and name.isascii() and name.isdecimal() and len(name) < 19:
+        found = reward_models().filter(pk=name).first()
+    return found
+
+
 def reward_model_runs() -> QuerySet[RewardModelRun]:
     """All runs, whatever their state, with what a list shows of them, the newest first."""
     return RewardModelRun.objects.select_related(

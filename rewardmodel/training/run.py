@@ -26,7 +26,7 @@ from rewardmodel.training.data import (
     sha256_of,
 )
 from rewardmodel.training.ensembles import disagreement, member_accuracies
-from rewardmodel.training.evaluate import accuracy, by_length, head_to_head, moments
+from rewardmodel.training.evaluate import accuracy, by_length, head_to_head, moments, shares_won
 from rewardmodel.training.length import pooled_correlation
 from rewardmodel.training.model import RewardNet, batch_tokens, new_reward_net, saved_dtype
 from rewardmodel.training.objective import mean_loss
@@ -153,7 +153,9 @@ def _measure(
         "score_std": std,
         "length_correlation": {
             "scores": _length_correlations(measured, by, dimensions),
-            "preferences": _length_correlations(measured, _shares_won(measured, dimensions), dimensions),
+            "preferences": _length_correlations(
+                measured, shares_won([item.comparison for item in measured], dimensions), dimensions
+            ),
         },
         "comparisons": {
             "train": len(train),
@@ -203,22 +205,6 @@ def _length_correlations(
             [[row[column] for row in rows] for _, rows in judged],
             [[len(response) for response in item.group.responses] for item, _ in judged],
         )
-    return found
-
-
-def _shares_won(items: Sequence[Encoded], dimensions: Sequence[str]) -> list[list[list[float]]]:
-    """What annotators say, as scores: the share of its pairs that each response wins, one half where it has none."""
-    found = []
-    for item in items:
-        columns = []
-        for dimension in dimensions:
-            won = [[0.0, 0.0] for _ in item.comparison.responses]
-            for edge in item.comparison.edges.get(dimension, ()):
-                for response, share in ((edge.i, edge.p), (edge.j, 1 - edge.p)):
-                    won[response][0] += share
-                    won[response][1] += 1
-            columns.append([wins / pairs if pairs else 0.5 for wins, pairs in won])
-        found.append([list(row) for row in zip(*columns, strict=True)])
     return found
 
 
