@@ -10,12 +10,13 @@ from django.shortcuts import get_object_or_404, redirect, render
 from accounts.models import User
 from accounts.permissions import admin_required
 from annotate.models import DatasetVersion
+from rewardmodel.evaluation.selectors import reward_evaluations
 from rewardmodel.forms import RewardModelRunForm
 from rewardmodel.selectors import reward_model_runs, reward_models
 from rewardmodel.services import reward_model_run_start
 from rewardmodel.staleness import stale_reward_models
 
-PAGE = 50
+PAGE, RECENT = 50, 10
 
 
 @admin_required
@@ -59,5 +60,6 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
         "generator": reward_model.run.generator,
         "artifact": reward_model.artifact,
         "stale_reason": stale_reward_models().get(reward_model.pk, ""),
+        "evaluations": reward_evaluations(reward_model)[:RECENT],
     }
     return render(request, "rewardmodel/detail.html", context)

@@ -168,8 +168,9 @@ def unanimity(pair: ScoredPair) -> str:
 
 def relative_length(preferred: int, other: int) -> str:
     """How long the preferred response is beside the other, in words."""
-    bounds = (other / 2, other / FIFTH, other * FIFTH, other * 2)
-    return RELATIVE[0] if preferred < bounds[0] else RELATIVE[1 + sum(preferred > bound for bound in bounds[1:])]
+    if preferred * FIFTH < other:
+        return RELATIVE[0 if preferred * 2 < other else 1]
+    return RELATIVE[2 + (preferred > other * FIFTH) + (preferred > other * 2)]
 
 
 def size(tokens: int) -> str:
