@@ -23,15 +23,17 @@ SLICES = {
 
 def page_of(report: Json) -> Json:
     """What the template shows of each dimension, and one sentence on it all."""
-    dimensions = [_dimension(name, each) for name, each in report["dimensions"].items()]
+    every = enumerate(report["dimensions"].items(), start=1)
+    dimensions = [_dimension(number, name, each) for number, (name, each) in every]
     return {"dimensions": dimensions, "second": report["second"], "overlap": report["overlap"]}
 
 
-def _dimension(name: str, found: Json) -> Json:
+def _dimension(key: int, name: str, found: Json) -> Json:
     several, single = found["ceiling"]["pairs"], found["ceiling"]["single"]
     curves = [each for each in found["best_of_n"] if each["k"] > 2][:CURVES]
     return {
         "name": name,
+        "key": f"{key}",  # of its charts
         "found": found,
         "summary": summary(found),
         "rows": _rows(found),
@@ -40,8 +42,11 @@ def _dimension(name: str, found: Json) -> Json:
         "calibration": found["calibration"],
         "calibration_words": calibration_words(found["calibration"]),
         "reliability": reliability(found["calibration"]["bins"]),
-        "histogram": histogram(found["distribution"]),
-        "curves": [{**each, "plot": picks(each["curve"]), "last": each["curve"][-1]} for each in curves],
+        "histogram": histogram(found["distribution"]) if found["distribution"] else None,
+        "curves": [
+            {**each, "plot": picks(each["curve"]), "last": each["curve"][-1], "key": f"best-{key}-{each['k']}"}
+            for each in curves
+        ],
         "length": found["length_correlation"],
         "slices": [
             {"key": key, "title": title, "rows": [_row(row["name"], row) for row in found["slices"][key]]}

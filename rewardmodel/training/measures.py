@@ -218,6 +218,7 @@ def ceiling(comparisons: Sequence[Comparison], scores: Scores, column: int, dime
     rows, keys = [], []
     several = single = 0
     for comparison, values in zip(comparisons, scores, strict=True):
+        key = comparison.prompt_key
         rankings = [each["ranks"] for each in comparison.rankings.get(dimension, ()) if each.get("weight", 1.0) > 0]
         for i, j in combinations(range(len(comparison.responses)), 2):
             signs = [_sign(ranks[i], ranks[j]) for ranks in rankings]
@@ -237,7 +238,7 @@ def ceiling(comparisons: Sequence[Comparison], scores: Scores, column: int, dime
                     couples,
                 ]
             )
-            keys.append(comparison.prompt_key)
+            keys.append(key)
     sums = _by_cluster(keys, rows)
     found = {
         name: as_json(estimate(sums[:, [place, 3]], ratio, n=several)) if several else None

@@ -379,3 +379,18 @@ def test_the_number_of_queries_of_the_lists_does_not_grow(trained, admin, as_adm
     for address, count in zip(addresses, before, strict=True):
         with django_assert_num_queries(count):
             as_admin.get(address)
+
+
+def test_a_dimension_of_ties_only_is_shown_as_that():
+    from django.template.loader import render_to_string
+
+    from rewardmodel.evaluation.page import page_of
+    from rewardmodel.training.evaluation import Measured, ScoredComparison, measured
+    from rewardmodel.training.test_sets import TestSet
+    from tests.rewardmodel.test_measures import compared
+
+    test = TestSet("Ties", [compared("a", ["x", "y"], [[1, 1]])])
+    model = Measured(("good",), [ScoredComparison([[1.0], [0.0]], [2, 2], False, [False, False])])
+    [one] = page_of({**measured(test, model), "second": None})["dimensions"]
+    page = render_to_string("rewardmodel/evaluation/_dimension.html", {"one": one})
+    assert "People tied every pair" in page and "1 pair people tied" in page and page.count("<figure") == 1
