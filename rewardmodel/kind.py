@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from rewardmodel.services import KIND, reward_model_create
 from runs.artifacts import artifact_path
 from runs.kinds import RunKind
 from runs.models import Run
+from runs.ranks import child_command
 
 
 class RewardModelKind(RunKind):
@@ -27,7 +27,7 @@ class RewardModelKind(RunKind):
         return dataset | generator_inputs(run.generator)
 
     def command(self, run: Run, run_dir: Path) -> list[str]:
-        return [sys.executable, "-m", "rewardmodel.training", str(run_dir)]
+        return child_command("rewardmodel.training", run_dir, run.config.get("processes", 1))
 
     def lineage(self, run: RewardModelRun) -> dict[str, Any]:  # type: ignore[override]
         version, generator = run.dataset_version, run.generator
