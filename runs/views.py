@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from django.contrib import messages
@@ -17,6 +18,7 @@ from config.templatetags.plumbline import filesize, interval
 from runs import child, documentation, kinds, selectors, services
 from runs.models import Run
 from runs.states import State
+from runs.tensorboard import FOLDER
 
 PAGE_SIZE = 50
 
@@ -78,6 +80,18 @@ def run_log(request: HttpRequest, pk: int) -> HttpResponseBase:
 
 
 @admin_required
+@require_GET
+def run_tensorboard(request: HttpRequest, pk: int) -> HttpResponseBase:
+    """The run's event file for TensorBoard."""
+    file = _event_file(get_object_or_404(Run, pk=pk))
+    if file is None:
+        raise Http404("This run has no event file here.")
+    return FileResponse(
+        file.open("rb"), as_attachment=True, filename=file.name, content_type="application/octet-stream"
+    )
+
+
+@admin_required
 @require_POST
 def run_cancel(request: HttpRequest, pk: int) -> HttpResponse:
     run = get_object_or_404(Run, pk=pk)
@@ -129,8 +143,13 @@ def _context(run: Run) -> dict[str, Any]:
         "config": sorted(_flat(run.config)),
         "result": sorted(_flat(run.result)),
         "artifacts": run.artifacts.all(),
+        "event_file": _event_file(run),
         "domain_url": selectors.domain_url(run),
     }
+
+
+def _event_file(run: Run) -> Path | None:
+    return next((run.directory / FOLDER).glob("events.out.tfevents.*"), None)
 
 
 def _flat(value: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
