@@ -10,12 +10,13 @@ class RlConfig(AppConfig):
     verbose_name = "policies"
 
     def ready(self) -> None:
-        from rl.kind import EvaluationKind, PolicyKind
+        from rl.kind import EvaluationKind, MergeKind, PolicyKind
         from runs.kinds import register
         from runs.metrics import Metric, register_metrics
 
         register(PolicyKind())
         register(EvaluationKind())
+        register(MergeKind())
         register_metrics(
             {
                 "reward": Metric("Reward", good="higher", order=20),
