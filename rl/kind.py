@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,6 @@ from runs.artifacts import artifact_path
 from runs.faults import UserFault
 from runs.kinds import RunKind
 from runs.models import Run
-from runs.ranks import child_command
 
 
 class PolicyKind(RunKind):
@@ -53,7 +53,9 @@ class PolicyKind(RunKind):
         }
 
     def command(self, run: Run, run_dir: Path) -> list[str]:
-        return child_command("rl.training", run_dir, run.config.get("processes", 1))
+        processes = int(run.config.get("processes", 1))
+        launcher = ["lm.launch", str(processes)] if processes > 1 else []
+        return [sys.executable, "-m", *launcher, "rl.training", str(run_dir)]
 
     def lineage(self, run: PolicyRun) -> dict[str, Any]:  # type: ignore[override]
         version, reward_model = run.dataset_version, run.reward_model
@@ -95,7 +97,7 @@ class MergeKind(RunKind):
         }
 
     def command(self, run: Run, run_dir: Path) -> list[str]:
-        return child_command("rl.training", run_dir)
+        return [sys.executable, "-m", "rl.training", str(run_dir)]
 
     def lineage(self, run: MergeRun) -> dict[str, Any]:  # type: ignore[override]
         made = run.policy_run
@@ -136,7 +138,7 @@ class EvaluationKind(RunKind):
         return inputs | ({"reference_responses": str(before)} if before.stat().st_size else {})
 
     def command(self, run: Run, run_dir: Path) -> list[str]:
-        return child_command("rl.training", run_dir)
+        return [sys.executable, "-m", "rl.training", str(run_dir)]
 
     def lineage(self, run: EvaluationRun) -> dict[str, Any]:  # type: ignore[override]
         return {

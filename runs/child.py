@@ -211,14 +211,24 @@ def child_main(work: Callable[[RunDir], None], argv: list[str] | None = None) ->
     except Exception as error:  # the one place where every failure of a child is named
         fault, message, code = classify(error)
         traceback.print_exc()
-        # Of several processes the first to fail knows why; the others only miss it.
-        alone = int(os.environ.get("WORLD_SIZE", "1")) == 1
-        if alone or not (directory / ERROR).exists():
-            with contextlib.suppress(OSError):
-                detail = traceback.format_exc()
-                write_json(directory / ERROR, {"fault": fault, "message": message, "detail": detail[-20_000:]})
+        with contextlib.suppress(OSError):
+            detail = traceback.format_exc()
+            _say_why(directory, {"fault": fault, "message": message, "detail": detail[-20_000:]})
         sys.exit(code)
     sys.exit(EXIT_OK)
+
+
+def _say_why(directory: Path, error: dict[str, str]) -> None:
+    """Write error.json. Of several processes the first to fail says why: the others fail because it is gone."""
+    if int(os.environ.get("WORLD_SIZE", "1")) < 2:
+        write_json(directory / ERROR, error)
+        return
+    own = directory / f"{ERROR}.{os.environ.get('RANK', '0')}"
+    write_json(own, error)
+    try:
+        os.link(own, directory / ERROR)  # fails if it is there
+    finally:
+        own.unlink()
 
 
 def classify(error: BaseException) -> tuple[str, str, int]:

@@ -16,7 +16,7 @@ from runs.child import RunDir, UserError
 def work(run: RunDir) -> None:
     """Train, evaluate or merge as `run.config` says. Raises UserError for a configuration that is not valid.
 
-    Several processes, started by `runs.ranks`, `torchrun` or `accelerate launch`, train together.
+    Several processes, started by `lm.launch`, `torchrun` or `accelerate launch`, train together.
     """
     try:
         config = run_config.validate_python(run.config)

@@ -16,7 +16,6 @@ from lm.processes import World
 from rl.training.judge import Verdict
 from rl.training.work import work
 from runs.child import EXIT_STOPPED, EXIT_USER, RunDir
-from runs.ranks import child_command
 from tests.rl.test_online import FAST as ONLINE
 from tests.rl.test_online import many_prompts, start  # noqa: F401
 from tests.rl.worlds import events, result, weights, write_run
@@ -71,9 +70,8 @@ def pairs(tmp_path_factory, tiny, judge, dataset, many_prompts):  # noqa: F811
         if name in STOPPED:
             (found[name][1] / "stop_after").write_text("1")
         work(RunDir(found[name][0]))
-    command = [sys.executable, "-m", "tests.rl.several", *(str(two) for _, two in found.values())]
-    starter = f"import sys; from runs.ranks import launch; sys.exit(launch(2, {command!r}))"
-    done = subprocess.run([sys.executable, "-c", starter], capture_output=True, text=True, timeout=600, check=False)
+    command = [sys.executable, "-m", "lm.launch", "2", "tests.rl.several", *(str(two) for _, two in found.values())]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr
     return found
 
@@ -108,7 +106,8 @@ def test_two_processes_resumed_where_they_were_stopped(pairs, algorithm):
 
 def run_in_two(directory):
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(child_command("rl.training", directory, 2), env=environment, stderr=subprocess.PIPE)
+    command = [sys.executable, "-m", "lm.launch", "2", "rl.training", str(directory)]
+    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE)
 
 
 def test_a_stop_reaches_every_process_and_is_a_stop(start):  # noqa: F811
@@ -131,9 +130,15 @@ def test_what_all_processes_refuse_is_said_once_and_in_words(start):  # noqa: F8
     assert "Choose a reward model, or add a check" in json.loads((directory / "error.json").read_text())["message"]
 
 
-def test_one_process_is_started_plainly(tmp_path):
-    assert child_command("rl.training", tmp_path) == [sys.executable, "-m", "rl.training", str(tmp_path)]
-    assert child_command("rl.training", tmp_path, 3)[1:] == ["-m", "runs.ranks", "3", "rl.training", str(tmp_path)]
+def test_the_platform_starts_as_many_as_were_asked_for(tmp_path):
+    from rl.kind import PolicyKind
+    from rl.models import PolicyRun
+
+    def command(**config):
+        return PolicyKind().command(PolicyRun(config=config), tmp_path)[1:]
+
+    assert command() == command(processes=1) == ["-m", "rl.training", str(tmp_path)]
+    assert command(processes=3) == ["-m", "lm.launch", "3", "rl.training", str(tmp_path)]
 
 
 def test_shares_are_even_and_leave_nothing_out():
