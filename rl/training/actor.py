@@ -170,7 +170,7 @@ def write_policy(run: RunDir, actor: Actor, config: PolicySettings, **more: Any)
 def write_card(run: RunDir, result: Mapping[str, Any]) -> None:
     """Put README.md beside the policy in `run.output`, from its card, its run's `result` and its last samples."""
     policy = json.loads((run.output / CARD).read_text(encoding="utf-8"))
-    known = {name: run.inputs[name] for name in ("title", "lineage") if name in run.inputs}
+    known: dict[str, Any] = {name: run.inputs[name] for name in ("title", "lineage") if name in run.inputs}
     text = card({**policy, **known}, result, samples=last_samples(run.path / EVENTS))
     (run.output / README).write_text(text, encoding="utf-8")
 

@@ -140,7 +140,7 @@ def loaded(directory, monkeypatch, capsys):
 def test_the_code_on_the_card_loads_the_policy_merged_or_not(start, tmp_path, tiny, monkeypatch, capsys):  # noqa: F811
     from lm.loading import load_policy
 
-    directory = start("grpo", steps=2, learning_rate=0.05)
+    directory = start("grpo", steps=2, learning_rate=0.05, save="last")
     work(RunDir(directory))
     text = (directory / "output" / "README.md").read_text()
     assert "On prompts kept out of training, before and after" in text and "## Samples" in text

@@ -19,7 +19,7 @@ def test_a_policy_is_merged_from_its_page_and_exported_by_command(version, gener
     import torch
     from transformers import AutoModelForCausalLM
 
-    config = {"algorithm": "sft", "comparisons_per_step": 4, "sample_every": 0, **SMALL}
+    config = {"algorithm": "sft", "comparisons_per_step": 4, "dimension_weights": {"helpfulness": 1}, **SMALL}
     run = carried_out(policy_run_start(generator=generator, config=config, dataset_version=version, title="Kinder"))
     page = as_admin.get(f"/policies/{run.pk}/").content.decode()
     assert "Merge into one model" in page
