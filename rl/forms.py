@@ -83,26 +83,37 @@ def _local() -> forms.ModelChoiceField:
     )
 
 
-GROUPS: dict[str, tuple[str, ...]] = {
+MEASURING = (
+    *("evaluate_every", "held_out_prompts", "best_of_n_samples", "save", "sample_every", "sample_prompts"),
+    *("sampling.", "kl_limit", "length_limit", "repetition_limit", "on_alarm"),
+)
+MACHINE = (
+    *("max_prompt_tokens", "max_response_tokens", "rows", "batch_tokens", "dtype", "processes"),
+    *("checkpoint_every", "seed"),
+)
+OFFLINE_GROUPS: dict[str, tuple[str, ...]] = {
+    "Preferences": (
+        *("dimension_weights", "label_smoothing", "soft_labels", "margin_scale", "target_gap", "sft_coef"),
+        *("desirable_weight", "undesirable_weight"),
+    ),
+    "Update": ("schedule", "warmup_ratio", "weight_decay", "max_grad_norm"),
+    "Measuring and samples": MEASURING,
+    "LoRA": ("lora.",),
+    "Lengths and machine": MACHINE,
+}
+ONLINE_GROUPS: dict[str, tuple[str, ...]] = {
     "Reward": (
         *("dimension_weights", "reward_model_weight", "more_reward_weight", "ensemble_penalty", "gate_dimension"),
         *("gate_threshold", "length_penalty", "free_tokens", "eos_penalty", "reward_scaling", "reward_clip"),
-    ),
-    "Preferences": (
-        *("dimension_weights", "label_smoothing", "soft_labels", "margin_scale", "target_gap", "sft_coef"),
-        *("max_prompt_tokens", "max_response_tokens"),
     ),
     "Update": (
         *("epochs", "minibatches", "normalise", "ratio_clip", "kl_coef", "kl_estimator", "kl_control", "kl_target"),
         *("kl_horizon", "gamma", "lam", "value_clip", "vf_coef", "critic", "whiten_advantages", "ptx_coef"),
         *("schedule", "warmup_ratio", "weight_decay", "max_grad_norm", "standardise", "keep", "threshold"),
     ),
-    "Measuring, samples and alarms": (
-        *("evaluate_every", "held_out_prompts", "best_of_n_samples", "save", "sample_every", "sample_prompts"),
-        *("sampling.", "kl_limit", "length_limit", "repetition_limit", "on_alarm"),
-    ),
+    "Measuring, samples and alarms": MEASURING,
     "LoRA": ("lora.",),
-    "Machine": (*("max_prompt_tokens", "rows", "batch_tokens", "dtype", "processes", "checkpoint_every", "seed"),),
+    "Lengths and machine": MACHINE,
 }
 
 # One of each kind of check, to start from: what it rewards, and how it is written.
@@ -134,7 +145,6 @@ class PolicyRunForm(ConfigForm):
     """What the forms of all algorithms share. `intro` says what the algorithm does, `choose` when to take it."""
 
     left_out = ("algorithm",)
-    groups = GROUPS
     intro: ClassVar[str] = ""
     choose: ClassVar[str] = ""
 
@@ -154,6 +164,8 @@ class PolicyRunForm(ConfigForm):
 
 
 class OfflineRunForm(PolicyRunForm):
+    groups = OFFLINE_GROUPS
+
     dataset_version = DatasetVersionField(
         label="Dataset version",
         help_text="Training uses its train split; what was learnt is measured on its test split.",
@@ -192,6 +204,7 @@ class KTORunForm(OfflineRunForm):
 
 
 class OnlineRunForm(PolicyRunForm):
+    groups = ONLINE_GROUPS
     basic = (
         "steps",
         "prompts_per_step",

@@ -61,7 +61,13 @@ SUBJECTS: dict[str, list[Plot]] = {
         Plot("Repeats", ("repetition", "test_repetition"), good="low and steady"),
     ],
     "Time and speed": [
-        Plot("Time of a step by phase", ("seconds/*",), stacked=True, apart=("seconds/step",)),
+        Plot(
+            "Time of a step by phase",
+            ("seconds/sample", "seconds/score", "seconds/reference", "seconds/update", "seconds/*"),
+            good="sampling and update dominate",
+            stacked=True,
+            apart=("seconds/step",),
+        ),
         Plot("Time of a whole step", ("seconds/step",), good="lower is better"),
         Plot("Speed", ("tokens_per_second",), good="higher is better"),
     ],

@@ -48,7 +48,7 @@ class Plot:
         for line in self.lines:
             base = line.removesuffix("*")
             found += sorted(name for name in names if name.startswith(base)) if base != line else [line]
-        return [name for name in found if name in names and name not in self.apart]
+        return [name for name in dict.fromkeys(found) if name in names and name not in self.apart]
 
 
 OTHERS = "Others"  # the subject of metrics that no plot has

@@ -24,7 +24,7 @@ def fill_in(page, real_judge) -> None:
     page.get_by_label("Responses per prompt").fill("2")
     page.get_by_label("Longest response").fill("12")
     page.get_by_label("Learning rate").first.fill("0.001")
-    page.get_by_text("Machine", exact=True).click()
+    page.get_by_text("Lengths and machine").click()
     page.get_by_label("Checkpoint every").fill("5")
     page.get_by_text("Measuring, samples and alarms").click()
     page.get_by_label("Evaluate every").fill("5")

@@ -120,7 +120,7 @@ def test_every_example_of_a_check_on_the_form_can_be_used(as_admin):
 
 def test_what_is_not_essential_is_folded_away_by_subject(as_admin, generator, reward_model):
     page = as_admin.get("/policies/new/ppo/").content.decode()
-    for heading in ("Reward", "Update", "Measuring, samples and alarms", "LoRA", "Machine"):
+    for heading in ("Reward", "Update", "Measuring, samples and alarms", "LoRA", "Lengths and machine"):
         assert f'<details class="advanced"><summary>{heading}</summary>' in page
     assert "More settings" not in page
     answer = as_admin.post("/policies/new/ppo/", {"reward_model": reward_model.pk, "generator": generator.pk, "lam": 2})
