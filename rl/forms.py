@@ -93,8 +93,8 @@ MACHINE = (
 )
 OFFLINE_GROUPS: dict[str, tuple[str, ...]] = {
     "Preferences": (
-        *("dimension_weights", "label_smoothing", "soft_labels", "margin_scale", "target_gap", "sft_coef"),
-        *("desirable_weight", "undesirable_weight"),
+        *("dimension_weights", "label_smoothing", "soft_labels", "margin_scale", "target_gap", "sft_weight"),
+        *("desirable_weight", "undesirable_weight", "comparisons_per_step"),
     ),
     "Update": ("schedule", "warmup_ratio", "weight_decay", "max_grad_norm"),
     "Measuring and samples": MEASURING,
