@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 from urllib.parse import urlencode
 
@@ -20,6 +21,7 @@ from runs.models import Run
 from runs.states import State
 
 PAGE_SIZE = 50
+WRITTEN_OUT = 400  # characters of a structured setting
 
 
 @admin_required
@@ -196,5 +198,6 @@ def _shown(name: str, value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.6g}".replace("-", "−")
     if isinstance(value, list) and all(isinstance(item, dict) for item in value):
-        return f"{len(value)} entries"  # shown where they mean something; the API has them whole
+        text = json.dumps(value, ensure_ascii=False)
+        return text if len(text) <= WRITTEN_OUT else f"{len(value)} entries"  # the API has them whole
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
