@@ -12,8 +12,9 @@ from typing import Any
 from django.conf import settings
 
 from annotate.models import Generator
+from config.templatetags.plumbline import number
 from rl.models import EvaluationRun, MergeRun, PolicyRun
-from rl.selectors import dataset_prompts, evaluated_responses, project_prompts
+from rl.selectors import dataset_prompts, evaluated_responses, kept_policy, project_prompts
 from rl.services import EVALUATION, MERGE, POLICY, policy_register
 from runs.artifacts import artifact_path
 from runs.faults import UserFault
@@ -69,6 +70,13 @@ class PolicyKind(RunKind):
 
     def finish(self, run: PolicyRun, run_dir: Path, result: dict[str, Any]) -> None:  # type: ignore[override]
         policy_register(run=run)
+
+    def kept(self, run: Run) -> str:
+        found = kept_policy(run.directory)
+        if found is None:
+            return ""
+        reward = f" (held-out reward {number(found.reward)})" if found.reward is not None else ""
+        return f"The policy of step {found.step}{reward} is kept in {found.directory}."
 
     def audit_scope(self, run: PolicyRun) -> str:  # type: ignore[override]
         version = run.dataset_version

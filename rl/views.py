@@ -16,6 +16,7 @@ from accounts.permissions import admin_required
 from annotate.models import DatasetVersion
 from rewardmodel.models import RewardModel
 from rl.forms import POLICY_FORMS, EvaluationRunForm
+from rl.frontier import frontier_of
 from rl.models import ONLINE, PolicyRun
 from rl.selectors import evaluation_runs, evaluation_table, gain_of, memory_table, policy_runs, training_table
 from rl.services import evaluation_run_start, merge_run_start, policy_run_start
@@ -87,6 +88,7 @@ def policy_detail(request: HttpRequest, pk: int) -> HttpResponse:
         "table": training_table(run),
         "test": run.result.get("test"),
         "gain": gain_of(run),
+        "frontier": frontier_of(run) if run.is_online else None,
         "memory": memory_table(run),
         "more_reward_models": run.more_reward_models.all() if run.is_online else [],
         "evaluations": [{"run": each, "table": evaluation_table(each)} for each in evaluations[:5]],

@@ -15,6 +15,7 @@ from rl.training import estimators
 from rl.training.actor import Actor
 from rl.training.alarms import repetition
 from rl.training.config import OnlineSettings
+from rl.training.frontier import frontier
 from rl.training.intervals import clustered_mean, paired_difference
 from rl.training.judge import Judge
 from rl.training.prompts import Prompt
@@ -72,6 +73,24 @@ def measure(
     return Measured(
         step, figures, [prompt.id for prompt in prompts for _ in range(SAMPLES)], list(verdict.rewards), kls
     )
+
+
+def best_of_n(
+    actor: Actor,
+    judge: Judge,
+    prompts: Sequence[Prompt],
+    config: OnlineSettings,
+    *,
+    stop: Callable[[], bool] = lambda: False,
+    world: World = ALONE,
+) -> list[dict[str, Any]]:
+    """What best-of-n of the policy as it is earns on `prompts`, by n; see `frontier`. Raises Interrupted on `stop`."""
+    samples = config.best_of_n_samples
+    with torch.no_grad():
+        answers = answer(actor, prompts, config, "best of n", samples, stop=stop, world=world)
+        _, verdict = judged(actor, judge, prompts, answers, stop=stop, world=world)
+    rewards = iter(verdict.rewards)
+    return frontier({f"{place}": [next(rewards) for _ in range(samples)] for place in range(len(prompts))})
 
 
 def gain(before: Measured, after: Measured) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from rl.training.best import Best
 from rl.training.config import ClippedSettings, OnlineSettings, PPOConfig
 from rl.training.figures import described, memory_of
 from rl.training.judge import Judge
-from rl.training.measuring import Measured, gain, measure
+from rl.training.measuring import Measured, best_of_n, gain, measure
 from rl.training.prompts import Prompt, deal, encode_prompts, fitting_prompt_tokens, held_out, read_prompts
 from rl.training.rollout import roll_out
 from rl.training.samples import show_samples
@@ -113,6 +113,7 @@ class OnlineTrainer:
         self.lengths: list[float] = []  # of the first steps, to compare later ones with
         self.measured: list[Measured] = []
         self.best_measured: Measured | None = None
+        self.best_of_n: list[dict[str, Any]] = []  # of the start model, by n
         self.alarms: list[Alarm] = []
         self.stopped = ""
         self.saved_step = 0
@@ -221,6 +222,8 @@ class OnlineTrainer:
         if not self.kept:
             return
         self.run.progress(self.step, self.config.steps, "measuring")
+        if self.step == 0 and self.config.best_of_n_samples > 1:
+            self._measure_best_of_n()
         found = measure(
             self.actor, self.judge, self.kept, self.config, self.step, stop=self._asked_to_stop, world=self.world
         )
@@ -231,13 +234,20 @@ class OnlineTrainer:
         if self.best.offer(self.step, found.figures["test_reward"]):
             self.best_measured = found
 
+    def _measure_best_of_n(self) -> None:
+        """What the start model earns by trying often, to hold the policy against. Once, for it does not change."""
+        self.best_of_n = best_of_n(
+            self.actor, self.judge, self.kept, self.config, stop=self._asked_to_stop, world=self.world
+        )
+        self.run.log("Measured best-of-n of the start model.", best_of_n=self.best_of_n)
+
     def _look_out(self, alarms: Sequence[Alarm]) -> None:
         """Say each alarm once, and stop if that is wanted."""
         known = {alarm.name for alarm in self.alarms}
         for alarm in alarms:
             if alarm.name not in known:
                 self.alarms.append(alarm)
-                self.run.log(f"Alarm: {alarm.message}", alarm=alarm.name)
+                self.run.log(f"Alarm: {alarm.message}", alarm=alarm.name, at_step=alarm.step)
         if alarms and self.config.on_alarm == "stop" and not self.stopped:
             self.stopped = f"Stopped at step {self.step} by an alarm. {alarms[0].message}"
 
@@ -288,6 +298,7 @@ class OnlineTrainer:
             "first": self.first,
             "last": self.last,
             "held_out": self.outcome(),
+            "best_of_n": self.best_of_n,
             "saved_step": self.saved_step,
             "stopped": self.stopped,
             "alarms": [asdict(alarm) for alarm in self.alarms],
@@ -330,6 +341,7 @@ class OnlineTrainer:
                     "alarms": [asdict(alarm) for alarm in self.alarms],
                     "stopped": self.stopped,
                     "best": self.best.state(),
+                    "best_of_n": self.best_of_n,
                     "best_measured": asdict(self.best_measured) if self.best_measured else None,
                 },
             )
@@ -359,5 +371,6 @@ class OnlineTrainer:
         self.alarms = [Alarm(**each) for each in meta["alarms"]]
         self.stopped = meta["stopped"]
         self.best.resume(meta["best"])
+        self.best_of_n = meta.get("best_of_n", [])
         self.best_measured = Measured(**meta["best_measured"]) if meta["best_measured"] else None
         self.run.resumed(self.step)
