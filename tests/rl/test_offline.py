@@ -85,7 +85,7 @@ def test_a_stopped_run_resumes_to_the_weights_it_would_have_had(start, config):
     assert result(straight)["saved_step"] == result(broken)["saved_step"]
 
 
-@pytest.mark.parametrize("looks", [1, 5])  # in the forward pass, in the backward pass
+@pytest.mark.parametrize("looks", [1, 3])  # in the forward pass, in the backward pass
 @pytest.mark.parametrize("config", [EVERY[0], EVERY[1], EVERY[6]], ids=names)
 def test_a_run_stopped_inside_a_step_resumes_to_the_weights_it_would_have_had(start, config, looks):
     changes = {"lora": {"rank": 4, "dropout": 0.1}, "checkpoint_every": 100, "evaluate_every": 0}
