@@ -1,4 +1,5 @@
-"""Sampling against `generate`: `python -m benchmarks.sampling [--quick] [--json FILE] [--models DIR] [--turns N]`.
+"""Sampling against `generate`:
+`python -m benchmarks.sampling [--quick] [--json FILE] [--models DIR] [--turns N] [--cases NAME ...]`.
 
 Four prompts, eight responses to each, with natural stops: a response is over when the model ends its turn, at the
 latest after 256 tokens. Ours is `lm.sampler.sample`. The peer is transformers' `generate` with
@@ -14,7 +15,9 @@ the tokens of all turns.
 from __future__ import annotations
 
 import argparse
+import itertools
 import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,20 +33,23 @@ QUESTIONS = (
 )
 # As PPO and GRPO sample, and as responses for annotators are sampled.
 WAYS: dict[str, dict[str, float]] = {
-    "temperature 1": {"temperature": 1.0, "top_p": 1.0},
-    "temperature 0.8, top-p 0.95": {"temperature": 0.8, "top_p": 0.95},
+    "training": {"temperature": 1.0, "top_p": 1.0},
+    "annotating": {"temperature": 0.8, "top_p": 0.95},
 }
 TARGET = 3.0
 
 
-def cases(model: str, models_dir: str, *, quick: bool, turns: int) -> list[Result]:
-    """Useful tokens a second, CPU seconds and memory, for each way of sampling."""
+def cases(model: str, models_dir: str, names: Sequence[str], *, quick: bool, turns: int) -> list[Result]:
+    """Useful tokens a second, CPU seconds and memory, for each way of sampling (all, if none is named)."""
     found = []
-    for label, sampling in WAYS.items():
+    for name, sampling in WAYS.items():
+        if names and name not in names:
+            continue
         what = {"model": model, "models_dir": models_dir, "max_tokens": 16 if quick else 256, **sampling}
-        sides = [Side("benchmarks.sampling", name, what) for name in ("ours", "generate")]
+        sides = [Side("benchmarks.sampling", side, what) for side in ("ours", "generate")]
         with started(*sides):
-            ours, peer = alternate(sides, turns, warm_up=1)
+            ours, peer = alternate(sides, turns, warm_up=0)  # each warms up by itself, with a few tokens
+        label = f"temperature {sampling['temperature']:g}, top-p {sampling['top_p']:g}"
         found += compared(f"4 prompts x {K}, {label}", ours, peer)
     return found
 
@@ -73,14 +79,14 @@ def ours(what: dict[str, Any], turns: Turns) -> None:
     from lm.seeds import seed_of
 
     model, chat, prompts = _loaded(what)
-    sampling = Sampling(temperature=what["temperature"], top_p=what["top_p"], max_tokens=what["max_tokens"])
-    number = 0
-    while True:
-        turns.wait()
+
+    def once(number: int, longest: int) -> int:
+        sampling = Sampling(temperature=what["temperature"], top_p=what["top_p"], max_tokens=longest)
         seeds = [seed_of(number, str(place), member) for place in range(len(prompts)) for member in range(K)]
         found = sample(model, chat, prompts, K, sampling, seeds)
-        turns.give({"tokens": sum(len(one.ids) for some in found for one in some)})
-        number += 1
+        return sum(len(one.ids) for some in found for one in some)
+
+    _by_turn(turns, once, what["max_tokens"])
 
 
 def generate(what: dict[str, Any], turns: Turns) -> None:
@@ -90,9 +96,8 @@ def generate(what: dict[str, Any], turns: Turns) -> None:
     width = max(map(len, prompts))
     ids = torch.tensor([[chat.pad_id] * (width - len(each)) + each for each in prompts])
     mask = torch.tensor([[0] * (width - len(each)) + [1] * len(each) for each in prompts])
-    number = 0
-    while True:
-        turns.wait()
+
+    def once(number: int, longest: int) -> int:
         torch.manual_seed(number)
         with torch.no_grad():
             found = model.generate(
@@ -102,15 +107,23 @@ def generate(what: dict[str, Any], turns: Turns) -> None:
                 temperature=what["temperature"],
                 top_p=what["top_p"],
                 top_k=0,
-                max_new_tokens=what["max_tokens"],
+                max_new_tokens=longest,
                 num_return_sequences=K,
                 eos_token_id=chat.end_id,
                 pad_token_id=chat.pad_id,
             )[:, width:]
         ended = found == chat.end_id
         length = torch.where(ended.any(1), ended.int().argmax(1) + 1, found.shape[1])
-        turns.give({"tokens": int(length.sum())})
-        number += 1
+        return int(length.sum())
+
+    _by_turn(turns, once, what["max_tokens"])
+
+
+def _by_turn(turns: Turns, once: Callable[[int, int], int], longest: int) -> None:
+    once(0, 4)
+    for number in itertools.count(1):
+        turns.wait()
+        turns.give({"tokens": once(number, longest)})
 
 
 def _loaded(what: dict[str, Any]) -> tuple[Any, Any, list[list[int]]]:
@@ -128,16 +141,18 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a tiny random model and short responses")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here")
     parser.add_argument("--models", default="var/models", metavar="DIR", help="where packaged models are unpacked")
+    parser.add_argument("--cases", nargs="*", default=[], choices=list(WAYS), help="how responses are drawn; default: all")
     parser.add_argument("--turns", type=int, default=3, help="measured turns of each side")
     options = parser.parse_args()
     if not options.quick:
-        results = cases("smollm2-135m-instruct", options.models, quick=False, turns=options.turns)
+        model = "smollm2-135m-instruct"
+        results = cases(model, options.models, options.cases, quick=False, turns=options.turns)
         report("sampling", results, options.json)
         return
     from tests.tiny import tiny_model
 
     with tempfile.TemporaryDirectory() as folder:
-        results = cases(str(tiny_model(folder)), options.models, quick=True, turns=1)
+        results = cases(str(tiny_model(folder)), options.models, options.cases, quick=True, turns=1)
     report("sampling", results, options.json)
 
 
