@@ -9,13 +9,14 @@ from rest_framework.response import Response
 from rest_framework.routers import BaseRouter
 
 from accounts.permissions import IsAdmin
+from rewardmodel.evaluation.api import EvaluateAction, RewardEvaluationViewSet
 from rewardmodel.scoring.api import ScoreAction, ScoreRunViewSet
 from rewardmodel.selectors import reward_model_runs, reward_models
 from rewardmodel.serializers import RewardModelRunSerializer, RewardModelRunStartSerializer, RewardModelSerializer
 from rewardmodel.services import reward_model_run_start
 
 
-class RewardModelViewSet(ScoreAction, viewsets.ReadOnlyModelViewSet):
+class RewardModelViewSet(ScoreAction, EvaluateAction, viewsets.ReadOnlyModelViewSet):
     """Trained reward models, with held-out accuracy and its interval in `metrics`."""
 
     permission_classes = [IsAdmin]
@@ -43,3 +44,4 @@ def register_api(router: BaseRouter) -> None:
     router.register("reward-models", RewardModelViewSet, "reward-model")
     router.register("reward-model-runs", RewardModelRunViewSet, "reward-model-run")
     router.register("score-runs", ScoreRunViewSet, "score-run")
+    router.register("reward-evaluations", RewardEvaluationViewSet, "reward-evaluation")

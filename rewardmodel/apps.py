@@ -10,6 +10,7 @@ class RewardModelConfig(AppConfig):
     verbose_name = "reward models"
 
     def ready(self) -> None:
+        from rewardmodel.evaluation.kind import RewardEvaluationKind
         from rewardmodel.kind import RewardModelKind
         from rewardmodel.scoring.kind import ScoreKind
         from runs.kinds import register
@@ -17,6 +18,7 @@ class RewardModelConfig(AppConfig):
 
         register(RewardModelKind())
         register(ScoreKind())
+        register(RewardEvaluationKind())
         register_metrics(
             {
                 "loss": Metric("Training loss", good="lower", order=10),

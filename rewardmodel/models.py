@@ -78,3 +78,48 @@ class ScoreRun(Run):
 
     def get_score_url(self) -> str:
         return reverse("rewardmodel:scores", args=[self.pk])
+
+
+class RewardEvaluation(Run):
+    """Measure a reward model on a dataset version or a file. Its config is evaluation_config.EvaluationConfig."""
+
+    reward_model = models.ForeignKey(RewardModel, on_delete=models.PROTECT, related_name="evaluations")
+    second = models.ForeignKey(
+        RewardModel,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="evaluations_beside",
+        help_text="another reward model to hold it against",
+    )
+    dataset_version = models.ForeignKey(
+        DatasetVersion,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="reward_evaluations",
+        help_text="what it is tested on; none: a file",
+    )
+    filename = models.CharField(max_length=200, blank=True, help_text="of a file that it is tested on")
+    content = models.BinaryField(default=b"", help_text="That file, gzipped. Given up once it is measured.")
+
+    def get_evaluation_url(self) -> str:
+        return reverse("rewardmodel:evaluation", args=[self.pk])
+
+    @property
+    def test_set(self) -> str:
+        """What it is tested on, for people."""
+        return self.filename or str(self.dataset_version)
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """One row a dimension of its result: accuracy, that of choosing the longer, which is better, and people's."""
+        kinds = {"accuracy": "accuracy", "longer": "baseline_longer", "duel": "better_than_longer", "people": "people"}
+        return [
+            {
+                "dimension": dimension,
+                **{name: self.result.get(kind, {}).get(dimension) for name, kind in kinds.items()},
+                "verdict": _verdict(self.result.get("better_than_longer", {}).get(dimension)),
+            }
+            for dimension in self.result.get("dimensions", ())
+        ]

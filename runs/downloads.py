@@ -23,15 +23,18 @@ def file_response(request: HttpRequest, artifact: Artifact, path: str) -> HttpRe
     FileNotFoundError if the artifact has no such file.
     """
     listed = {file["path"]: file["sha256"] for file in artifact.manifest["files"]}
-    file = artifact_open(artifact, path)
-    size = file.seek(0, 2)
     etag = f'"{listed.get(path, artifact.sha256 + "-manifest")}"'
+    return ranged_response(request, artifact_open(artifact, path), etag, path.rsplit("/", 1)[-1])
+
+
+def ranged_response(request: HttpRequest, file: IO[bytes], etag: str, name: str) -> HttpResponseBase:
+    """A file that can be sought, or the part of it that a Range header asks for. It is closed after it was sent."""
+    size = file.seek(0, 2)
     first, last, status = 0, size - 1, 200
-    wanted = _RANGE.match(request.headers.get("Range", ""))
-    if wanted and any(wanted.groups()) and request.headers.get("If-Range", etag) == etag:
-        begin, end = wanted.groups()
-        first = int(begin) if begin else max(size - int(end), 0)
-        last = min(int(end), size - 1) if begin and end else size - 1
+    if (wanted := wanted_range(request, etag)) is not None:
+        begin, end = wanted
+        first = max(size - (end or 0), 0) if begin is None else begin
+        last = size - 1 if begin is None or end is None else min(end, size - 1)
         if first > last:
             file.close()
             return HttpResponse(status=416, headers={"Content-Range": f"bytes */{size}"})
@@ -42,7 +45,19 @@ def file_response(request: HttpRequest, artifact: Artifact, path: str) -> HttpRe
         response["Content-Range"] = f"bytes {first}-{last}/{size}"
     response["ETag"] = etag
     response["Accept-Ranges"] = "bytes"
-    return _attachment(response, path.rsplit("/", 1)[-1])
+    return _attachment(response, name)
+
+
+def wanted_range(request: HttpRequest, etag: str) -> tuple[int | None, int | None] | None:
+    """(first byte, last byte) of a Range header, (None, n) for the last n; None if the whole is wanted.
+
+    The whole is wanted, too, by who has the beginning of something else (If-Range).
+    """
+    found = _RANGE.match(request.headers.get("Range", ""))
+    if not found or not any(found.groups()) or request.headers.get("If-Range", etag) != etag:
+        return None
+    begin, end = (int(digits) if digits else None for digits in found.groups())
+    return begin, end
 
 
 def archive_response(artifact: Artifact) -> HttpResponseBase:

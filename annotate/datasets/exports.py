@@ -1,12 +1,20 @@
-"""Sending a dataset version in another format: made while it is sent, so that the first bytes go at once."""
+"""Sending a dataset version in another format: made while it is sent, so that the first bytes go at once.
+
+The same version and options give the same bytes, so a download that broke can go on: what it lacks is made again.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import io
 import re
+import tempfile
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Iterator
+from functools import lru_cache
+from importlib.metadata import version as installed
 from typing import Any
 
 from django.http import HttpRequest, StreamingHttpResponse
@@ -14,9 +22,9 @@ from django.http.response import HttpResponseBase
 
 from annotate.datasets.models import DatasetVersion
 from annotate.formats.writers.base import Options
-from annotate.formats.writing import FORMATS_OUT, export
+from annotate.formats.writing import BYTES, FORMATS_OUT, export
 from runs.artifacts import artifact_path
-from runs.downloads import file_response
+from runs.downloads import file_response, ranged_response, wanted_range
 
 ON_DISK = {"pairs": "pairs.jsonl", "rankings": "rankings.jsonl"}  # formats that are files of every version
 
@@ -32,21 +40,48 @@ def export_options(
 def export_response(request: HttpRequest, version: DatasetVersion, key: str, options: Options) -> HttpResponseBase:
     """A version in the format `key` as a download: one file, or a zip where the format has several.
 
-    What is a file of the version already can be continued after a break; the rest begins anew.
+    A download that broke continues where it stopped. What is no file of the version is then made again, into a
+    temporary file, since its size must be known before its end can be sent.
     """
     if key in ON_DISK and not options.dimension and not options.split:
         response = file_response(request, version.artifact, ON_DISK[key])
         return _named(response, FORMATS_OUT[key].files[0].name(options))
+    name, content_type, chunks = _made(version, key, options)
+    etag = _etag(version, key, options)
+    wanted = wanted_range(request, etag)
+    if wanted is not None and wanted != (0, None):
+        file = tempfile.TemporaryFile()  # noqa: SIM115 - closed when it was sent
+        file.writelines(chunks)
+        response = ranged_response(request, file, etag, name)
+    else:
+        response = StreamingHttpResponse(chunks)
+        response["ETag"] = etag
+        response["Accept-Ranges"] = "bytes"
+    response["Content-Type"] = content_type
+    return _named(response, name)
+
+
+def _made(version: DatasetVersion, key: str, options: Options) -> tuple[str, str, Iterator[bytes]]:
+    """(file name, content type, bytes) of what is downloaded in a format."""
     made = export(key, artifact_path(version.artifact), options)
     writer = FORMATS_OUT[key]
     if len(writer.files) == 1:
         name, chunks = next(made)
-        response = StreamingHttpResponse(chunks, content_type=writer.files[0].content_type)
-    else:
-        name = f"{options.stem}-{key}.zip"
-        response = StreamingHttpResponse(zipped(made, folder=f"{options.stem}-{key}"), content_type="application/zip")
-    response["Accept-Ranges"] = "none"
-    return _named(response, name)
+        return name, writer.files[0].content_type, chunks
+    folder = f"{options.stem}-{key}"
+    return f"{folder}.zip", "application/zip", zipped(made, folder=folder)
+
+
+def _etag(version: DatasetVersion, key: str, options: Options) -> str:
+    """Names the bytes of a download before they are there: whatever they follow from is in it."""
+    given = (version.sha256, key, options, BYTES, *_libraries())
+    return f'"{hashlib.sha256(repr(given).encode()).hexdigest()}"'
+
+
+@lru_cache
+def _libraries() -> tuple[str, ...]:
+    """Those whose versions show in the bytes: Parquet is pyarrow's, a zip is zlib's."""
+    return installed("pyarrow"), zlib.ZLIB_RUNTIME_VERSION
 
 
 def export_counted(version: DatasetVersion, key: str, options: Options, left_out: Counter[str]) -> Iterator[Any]:

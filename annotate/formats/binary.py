@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import IO, Literal
 
 from annotate.formats.jsonl import Findings, Refused, parse_object
-from annotate.formats.limits import CHILD_MEMORY, MAX_COLUMNS, MAX_LINE, size
+from annotate.formats.limits import CHILD_MEMORY, MAX_COLUMNS, MAX_LINE, MAX_RATIO, RATIO_FROM, size
 from annotate.formats.streams import Damaged, lines, spooled
 
 NAMES = {"parquet": "Parquet file", "xlsx": "spreadsheet"}
@@ -38,8 +39,17 @@ def read_binary(
         )
         try:
             assert child.stdout
+            most, given = max(RATIO_FROM, MAX_RATIO * os.fstat(file.fileno()).st_size), 0
             for number, raw in lines(child.stdout, MAX_LINE):
                 number += first
+                given += len(raw or b"")
+                if given > most:
+                    # A dictionary makes millions of rows out of a few bytes.
+                    findings.error(
+                        number,
+                        f"The {NAMES[kind]} becomes more than {MAX_RATIO} times its size ({size(given)} so far).",
+                    )
+                    return
                 if raw is None:
                     findings.error(number, f"The row is longer than {size(MAX_LINE)}.")
                     continue

@@ -12,7 +12,7 @@ MAX_DEPTH = 64
 """Lists and objects inside each other."""
 
 MAX_RATIO = 400
-"""How many times its size a compressed file may become, once it has become `RATIO_FROM` bytes."""
+"""How many times its size a compressed file, Parquet or spreadsheet may become, from `RATIO_FROM` bytes on."""
 
 RATIO_FROM = 64 * 2**20
 

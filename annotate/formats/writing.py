@@ -16,6 +16,8 @@ from pathlib import Path
 from annotate.formats.writers import preference, responses, tables
 from annotate.formats.writers.base import Options, Writer, read_rows
 
+BYTES = 1  # raise it when a format is written otherwise: who has half of a file then gets all of it anew
+
 FORMATS_OUT: dict[str, Writer] = {
     writer.key: writer for writer in (*preference.WRITERS, *responses.WRITERS, *tables.WRITERS)
 }

@@ -20,7 +20,10 @@ Split = Literal["train", "test"]
 
 @dataclass(frozen=True)
 class Comparison:
-    """K responses to one prompt and what annotators said of them, by dimension. edited: which a person wrote."""
+    """K responses to one prompt and what annotators said of them, by dimension. edited: which a person wrote.
+
+    response_ids: aligned with the responses, where the dataset names them.
+    """
 
     id: str
     split: Split
@@ -29,6 +32,9 @@ class Comparison:
     rankings: dict[str, list[dict[str, Any]]]
     edges: dict[str, list[Edge]]
     edited: tuple[int, ...] = ()
+    response_ids: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    language: str = ""
 
     @property
     def prompt_key(self) -> str:
@@ -62,21 +68,23 @@ def read_rankings(directory: str | Path, dimensions: Sequence[str] = ()) -> Rank
     Raises UserError that names the file, the line and what to change.
     """
     path = Path(directory) / RANKINGS
-    if not path.is_file():
-        raise UserError(f"{directory} is not a dataset version: it has no {RANKINGS}. Choose a built dataset version.")
-    seen: dict[str, _Draft] = {}
-    known: dict[str, None] = {}
-    for number, line in _lines(path):
-        known[line["dimension"]] = None
-        draft = seen.setdefault(line["comparison"], _Draft(line, number))
-        draft.add(line, path, number)
-    chosen = _chosen_dimensions(tuple(dimensions), tuple(known), path)
-    comparisons = [comparison for draft in seen.values() if (comparison := draft.comparison(chosen)).edges]
+    known, drafts = _read(path)
+    chosen = _chosen_dimensions(tuple(dimensions), known, path)
+    comparisons = [comparison for draft in drafts if (comparison := draft.comparison(chosen)).edges]
     train = [comparison for comparison in comparisons if comparison.split == "train"]
     test = [comparison for comparison in comparisons if comparison.split == "test"]
     _check_trainable(train, chosen, path)
     _check_apart(train, test, path)
     return Rankings(chosen, train, test)
+
+
+def read_comparisons(directory: str | Path) -> list[Comparison]:
+    """Every comparison of a dataset version that orders something on any dimension, to measure on or to compare with.
+
+    Raises UserError that names the file, the line and what to change.
+    """
+    known, drafts = _read(Path(directory) / RANKINGS)
+    return [comparison for draft in drafts if (comparison := draft.comparison(known)).edges]
 
 
 def encode(comparison: Comparison, chat: Chat, *, max_prompt_tokens: int, max_response_tokens: int) -> Encoded:
@@ -148,6 +156,21 @@ def sha256_of(path: str | Path) -> str:
 # reading ------------------------------------------------------------------------------------------------------------
 
 
+def _read(path: Path) -> tuple[tuple[str, ...], list[_Draft]]:
+    """The dimensions of a rankings.jsonl and its comparisons, both in order of their first line."""
+    if not path.is_file():
+        raise UserError(
+            f"{path.parent} is not a dataset version: it has no {RANKINGS}. Choose a built dataset version."
+        )
+    seen: dict[str, _Draft] = {}
+    known: dict[str, None] = {}
+    for number, line in _lines(path):
+        known[line["dimension"]] = None
+        draft = seen.setdefault(line["comparison"], _Draft(line, number))
+        draft.add(line, path, number)
+    return tuple(known), list(seen.values())
+
+
 @dataclass
 class _Draft:
     """A comparison while its lines, one a dimension, are still coming in."""
@@ -189,6 +212,8 @@ class _Draft:
             rankings={dimension: rankings for dimension, (rankings, ordered) in found.items() if ordered},
             edges={dimension: ordered for dimension, (_, ordered) in found.items() if ordered},
             edited=tuple(n for n, response in enumerate(self.first["responses"]) if response.get("is_edit")),
+            response_ids=tuple(str(response.get("id") or "") for response in self.first["responses"]),
+            tags=tuple(str(tag) for tag in self.first.get("tags") or ()),
         )
 
 

@@ -31,13 +31,17 @@ def pair_outcomes(scores: Sequence[float], edges: Iterable[Edge]) -> list[float]
     """
     outcomes = []
     for edge in edges:
-        if edge.p == 0.5:
-            continue
-        difference = scores[edge.i] - scores[edge.j]
-        if edge.p < 0.5:
-            difference = -difference
-        outcomes.append(0.5 if difference == 0 else float(difference > 0))
+        found = outcome(edge.p, scores[edge.i] - scores[edge.j])
+        if found is not None:
+            outcomes.append(found)
     return outcomes
+
+
+def outcome(p: float, difference: float) -> float | None:
+    """1 if a score difference i - j has the side that most prefer, p being the share for i; see `pair_outcomes`."""
+    if p == 0.5:
+        return None
+    return 0.5 if difference == 0 else float((difference > 0) == (p > 0.5))
 
 
 def clustered_share(outcomes: Iterable[tuple[str, float]]) -> Estimate | None:
@@ -95,6 +99,22 @@ def accuracy(
 def by_length(comparisons: Sequence[Comparison], dimensions: Sequence[str]) -> list[list[list[float]]]:
     """The baseline that prefers the longer response, as scores: the number of characters."""
     return [[[float(len(text))] * len(dimensions) for text in comparison.responses] for comparison in comparisons]
+
+
+def shares_won(comparisons: Sequence[Comparison], dimensions: Sequence[str]) -> list[list[list[float]]]:
+    """What annotators say, as scores: the share of its pairs that each response wins, one half where it has none."""
+    found = []
+    for comparison in comparisons:
+        columns = []
+        for dimension in dimensions:
+            won = [[0.0, 0.0] for _ in comparison.responses]
+            for edge in comparison.edges.get(dimension, ()):
+                for response, share in ((edge.i, edge.p), (edge.j, 1 - edge.p)):
+                    won[response][0] += share
+                    won[response][1] += 1
+            columns.append([wins / pairs if pairs else 0.5 for wins, pairs in won])
+        found.append([list(row) for row in zip(*columns, strict=True)])
+    return found
 
 
 def head_to_head(

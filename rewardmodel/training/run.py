@@ -11,8 +11,10 @@ from typing import Any
 import torch
 from pydantic import ValidationError
 
+from lm.about import licence_of, public_name
 from lm.config import VIRTUAL
 from lm.processes import World
+from rewardmodel.training.card import README, model_card
 from rewardmodel.training.config import RewardConfig
 from rewardmodel.training.data import (
     RANKINGS,
@@ -26,7 +28,7 @@ from rewardmodel.training.data import (
     sha256_of,
 )
 from rewardmodel.training.ensembles import disagreement, member_accuracies
-from rewardmodel.training.evaluate import accuracy, by_length, head_to_head, moments
+from rewardmodel.training.evaluate import accuracy, by_length, head_to_head, moments, shares_won
 from rewardmodel.training.length import pooled_correlation
 from rewardmodel.training.model import RewardNet, batch_tokens, new_reward_net, saved_dtype
 from rewardmodel.training.objective import mean_loss
@@ -131,7 +133,8 @@ def _measure(
     train_scores, test_scores = _means(train_members), _means(test_members)
     dimensions = rankings.dimensions
     mean, std = moments([*train_scores, *test_scores], dimensions)
-    write_json(run.output / CARD, {**card, "shift": mean, "std": std})
+    card = {**card, "shift": mean, "std": std}
+    write_json(run.output / CARD, card)
 
     def loss(scores: list[list[list[float]]], comparisons: Sequence[Comparison]) -> float | None:
         if not comparisons:
@@ -153,7 +156,9 @@ def _measure(
         "score_std": std,
         "length_correlation": {
             "scores": _length_correlations(measured, by, dimensions),
-            "preferences": _length_correlations(measured, _shares_won(measured, dimensions), dimensions),
+            "preferences": _length_correlations(
+                measured, shares_won([item.comparison for item in measured], dimensions), dimensions
+            ),
         },
         "comparisons": {
             "train": len(train),
@@ -170,6 +175,7 @@ def _measure(
     if scorer.members > 1:
         result["member_accuracy"] = member_accuracies(rankings.test, test_members, dimensions)
         result["disagreement"] = disagreement(rankings.test, test_members, dimensions)
+    (run.output / README).write_text(model_card(card, result | more, _about(run)), encoding="utf-8")
     run.result(**result, **more)
     final = {f"test_accuracy/{dimension}": each["value"] for dimension, each in held_out.items()}
     if held_out:
@@ -206,22 +212,6 @@ def _length_correlations(
     return found
 
 
-def _shares_won(items: Sequence[Encoded], dimensions: Sequence[str]) -> list[list[list[float]]]:
-    """What annotators say, as scores: the share of its pairs that each response wins, one half where it has none."""
-    found = []
-    for item in items:
-        columns = []
-        for dimension in dimensions:
-            won = [[0.0, 0.0] for _ in item.comparison.responses]
-            for edge in item.comparison.edges.get(dimension, ()):
-                for response, share in ((edge.i, edge.p), (edge.j, 1 - edge.p)):
-                    won[response][0] += share
-                    won[response][1] += 1
-            columns.append([wins / pairs if pairs else 0.5 for wins, pairs in won])
-        found.append([list(row) for row in zip(*columns, strict=True)])
-    return found
-
-
 def _show_samples(
     run: RunDir,
     scorer: Scorer,
@@ -251,6 +241,13 @@ def _card(run: RunDir, config: RewardConfig, rankings: Rankings) -> dict[str, An
         "config": json.loads(config.model_dump_json()),
         "versions": {name: version(name) for name in ("torch", "transformers", "peft")},
     }
+
+
+def _about(run: RunDir) -> dict[str, Any]:
+    """What the model card says beside the figures; by hand there may be nothing but the base model's name."""
+    base = str(run.inputs["model"])
+    known = {"run": run.spec.get("run"), **run.inputs.get("about", {})}
+    return {**known, "public_base": public_name(base), "licence": licence_of(base, run.inputs.get("models_dir"))}
 
 
 def _limits(config: RewardConfig, net: RewardNet) -> dict[str, int]:

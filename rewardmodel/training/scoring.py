@@ -46,12 +46,14 @@ class Encoding:
 class Scored:
     """What a model says of one conversation's K responses.
 
-    members: K rows of one list a member of the ensemble of one score a dimension.
+    members: K rows of one list a member of the ensemble of one score a dimension. lengths: of the responses as scored,
+    in tokens with the one that ends the turn, so that 1 is an empty response.
     """
 
     members: list[list[list[float]]]
     prompt_cut: bool
     responses_cut: tuple[bool, ...]
+    lengths: tuple[int, ...] = ()
 
     @property
     def scores(self) -> list[list[float]]:
@@ -183,7 +185,8 @@ class Scorer:
         groups = [encoding.group for encoding in window]
         found = self.member_score_groups(groups, batch_tokens=batch_tokens, stop=stop)
         for encoding, members in zip(window, found, strict=True):
-            yield Scored(members, encoding.prompt_cut, encoding.responses_cut)
+            lengths = tuple(map(len, encoding.group.responses))
+            yield Scored(members, encoding.prompt_cut, encoding.responses_cut, lengths)
 
 
 def load_scorer(directory: str | Path, *, device: str = "auto") -> Scorer:

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import pytest
-from axe_playwright_python.base import AXE_SCRIPT
 from django.urls import Resolver404, get_resolver, resolve
 from playwright.sync_api import Page
 
@@ -17,6 +16,7 @@ from annotate.projects.models import Attribute, Membership, Project
 from annotate.ranking.models import Comparison, Judgement
 from runs.executor import run_execute
 from tests.annotate.ranking.desk import make_comparison, make_project
+from tests.browser.axe import complaints_of_axe
 from tests.rewardmodel.conftest import dataset_of_two, generator, make_version, reward_model, tiny  # noqa: F401
 from tests.rl.conftest import evaluation_run, policy_run, project, version  # noqa: F401
 
@@ -96,25 +96,13 @@ def page_name(path: str) -> str | None:
 def complaints(page: Page) -> list[str]:
     """What axe calls serious or critical on a desk in light, and on a phone in the dark."""
     page.emulate_media(color_scheme="light", reduced_motion="reduce")  # colours that fade are not looked at half-way
-    page.evaluate(AXE_SCRIPT)
-    found = _scan(page)
+    found = complaints_of_axe(page)
     page.emulate_media(color_scheme="dark", reduced_motion="reduce")
     page.set_viewport_size({"width": 360, "height": 740})
-    page.wait_for_timeout(50)  # what follows the size of the window has followed
-    found += _scan(page)
+    found += complaints_of_axe(page)
     found += [f"wider than a phone: {wide}" for wide in page.evaluate(WIDE)]
     page.set_viewport_size({"width": 1280, "height": 720})
     return found
-
-
-def _scan(page: Page) -> list[str]:
-    result = page.evaluate("axe.run()")
-    return [
-        f"{violation['id']}: {node['target']} {node['html'][:160]}"
-        for violation in result["violations"]
-        if violation["impact"] in ("serious", "critical")
-        for node in violation["nodes"]
-    ]
 
 
 def scan(page: Page, base: str, starts: list[str]) -> tuple[set[str], list[str]]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from axe_playwright_python.base import AXE_SCRIPT
 from django.urls import reverse
 from playwright.sync_api import Page, expect
 
 from tests.annotate.datasets.test_pages import build
 from tests.annotate.worlds import judge, make_comparison, make_project, make_prompt
+from tests.browser.axe import complaints_of_axe
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 LONG = "Water boils sooner in the mountains, **because** the air is thin.\n\n- height\n- weather\n\n" + "x" * 300
@@ -38,10 +38,7 @@ def test_the_pages_of_a_version_fit_and_are_accessible(page: Page, live_server, 
             for summary in page.locator("main details > summary").all():
                 summary.click()
             assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), (url, width)
-            page.evaluate(AXE_SCRIPT)
-            found = page.evaluate("axe.run()")["violations"]
-            bad = [(one["id"], one["nodes"][0]["html"]) for one in found if one["impact"] in ("serious", "critical")]
-            assert bad == [], (url, width)
+            assert complaints_of_axe(page) == [], (url, width)
     page.goto(live_server.url + first.get_absolute_url())
     for image in page.locator("img.dataset-plot").all():
         image.scroll_into_view_if_needed()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from axe_playwright_python.base import AXE_SCRIPT
 from django.urls import reverse
 from playwright.sync_api import Page, expect
 
 from annotate.quality.services import quality_report_refresh
 from tests.annotate.ranking.desk import make_comparison, make_project
 from tests.annotate.worlds import judge
+from tests.browser.axe import complaints_of_axe
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -47,6 +47,4 @@ def test_the_figures_fit_the_window_and_are_accessible(page: Page, live_server, 
     for summary in page.locator("#quality details > summary").all():
         summary.click()
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
-    page.evaluate(AXE_SCRIPT)
-    found = page.evaluate("axe.run()")["violations"]
-    assert [(one["id"], one["nodes"][0]["html"]) for one in found if one["impact"] in ("serious", "critical")] == []
+    assert complaints_of_axe(page) == []

@@ -7,7 +7,7 @@ import torch
 from transformers import AutoModelForSequenceClassification, GPTNeoXConfig, GPTNeoXForCausalLM
 
 from lm.adapters import add_lora
-from lm.attention import can_branch
+from lm.attention import Branches, branch_attention, can_branch
 from lm.config import LoraSettings
 from lm.loading import load_policy
 from lm.prefix import Group, end_hidden, hidden_states, response_logprobs, response_statistics, token_batches
@@ -82,6 +82,44 @@ def test_float64_log_probs_and_gradients_equal_separate_sequences_to_1e_9(shared
     found = response_logprobs(model, GROUPS, shared=shared)
     assert (flat(found) - flat(expected)).abs().max() < 1e-9
     assert close(gradients(model, weighted(found)), wanted, 1e-9)
+
+
+def one_sequence(query, key, value, places: list[int]) -> torch.Tensor:
+    """The definition of causal attention for the tokens at `places` of a row, as if they were the row: [T, H, D]."""
+    own = [each[0][:, places] for each in (query, key, value)]
+    key, value = (each.repeat_interleave(query.shape[1] // key.shape[1], dim=0) for each in own[1:])
+    scores = own[0] @ key.transpose(1, 2) * query.shape[-1] ** -0.5
+    hidden = torch.ones(len(places), len(places), dtype=torch.bool).triu(1)
+    return (scores.masked_fill(hidden, -torch.inf).softmax(-1) @ value).transpose(0, 1)
+
+
+@pytest.mark.parametrize(("heads", "kv_heads"), [(4, 4), (6, 2), (3, 1)])
+def test_float64_attention_and_its_gradients_equal_separate_sequences_to_1e_9(heads, kv_heads):
+    """Grouped heads among them, which the models that compute in float64 throughout do not have."""
+    layout = [(5, (3, 1, 8)), (1, (2,)), (7, (4, 4, 4, 4)), (2, (1, 1))]
+    total = sum(prompt + sum(responses) for prompt, responses in layout)
+    draw = torch.Generator().manual_seed(0)
+    inputs = [
+        torch.randn(1, total, count, 8, generator=draw, dtype=torch.float64).transpose(1, 2).requires_grad_()
+        for count in (heads, kv_heads, kv_heads)
+    ]
+    expected, groups, start = torch.zeros(total, heads, 8, dtype=torch.float64), [], 0
+    for prompt, responses in layout:
+        groups.append((start, prompt, responses))
+        shared = list(range(start, start + prompt))
+        start += prompt
+        expected = expected.index_put((torch.tensor(shared),), one_sequence(*inputs, shared))
+        for count in responses:
+            own = list(range(start, start + count))
+            expected = expected.index_put((torch.tensor(own),), one_sequence(*inputs, shared + own)[prompt:])
+            start += count
+    found, _ = branch_attention(torch.nn.Module(), *inputs, None, branches=Branches(tuple(groups)))
+    assert found.shape == (1, total, heads, 8)
+    assert (found[0] - expected).abs().max() < 1e-9
+    weight = torch.randn(found.shape, generator=draw, dtype=torch.float64)
+    wanted = torch.autograd.grad((expected * weight[0]).sum(), inputs)
+    for ours, theirs in zip(torch.autograd.grad((found * weight).sum(), inputs), wanted, strict=True):
+        assert (ours - theirs).abs().max() < 1e-9
 
 
 @pytest.mark.parametrize("shared", [True, False])
@@ -204,7 +242,11 @@ def test_a_model_with_a_window_runs_as_plain_rows_and_still_agrees(tmp_path, cha
     chat.save(tmp_path)
     model, _ = load_policy(str(tmp_path), device="cpu")
     assert not can_branch(model.base_model)
-    assert torch.allclose(flat(response_logprobs(model, GROUPS)), flat(one_by_one(model, GROUPS)), atol=1e-4)
+    expected = one_by_one(model, GROUPS)
+    wanted = gradients(model, weighted(expected))
+    found = response_logprobs(model, GROUPS)
+    assert torch.allclose(flat(found), flat(expected), atol=1e-4)
+    assert close(gradients(model, weighted(found)), wanted, 1e-4)
 
 
 def test_groups_without_tokens_are_refused(policy):

@@ -134,6 +134,28 @@ def test_one_forward_scores_what_separate_sequences_score(tmp_path, dataset, tin
         torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=0)
 
 
+def test_the_loss_of_one_forward_has_the_gradients_of_separate_sequences(tmp_path, dataset, tiny):
+    trainer = trainer_for(tmp_path / "run", dataset, tiny, method="full")
+    items = trainer.train[:3]
+
+    def gradients(scores):
+        losses = [
+            comparison_loss(each, item.comparison, trainer.net.dimensions, trainer.config)
+            for each, item in zip(scores, items, strict=True)
+        ]
+        return torch.autograd.grad(torch.stack(losses).sum(), list(trainer.parameters.values()))
+
+    apart = [
+        torch.cat(
+            [trainer.net.scores([Group(item.group.prompt, [ids])], shared=False)[0] for ids in item.group.responses]
+        )
+        for item in items
+    ]
+    together = trainer.net.scores([item.group for item in items])
+    for ours, theirs in zip(gradients(together), gradients(apart), strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
+
+
 def test_held_out_accuracy_is_measured_on_the_way(tmp_path, dataset, tiny):
     trainer_for(tmp_path / "run", dataset, tiny, epochs=4, comparisons_per_step=12, evaluate_every=2).fit()
     measured = [event for event in events(tmp_path / "run") if "test_loss" in event["data"]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 from collections import Counter
@@ -45,6 +46,12 @@ def _csv(rows: Iterable[Row], options: Options, left_out: Counter[str]) -> Itera
             text.seek(0)
             text.truncate()
     yield text.getvalue().encode()
+
+
+def _csv_for_excel(rows: Iterable[Row], options: Options, left_out: Counter[str]) -> Iterator[bytes]:
+    """The same, behind a byte order mark: without it Excel takes UTF-8 for the code page of its country."""
+    yield codecs.BOM_UTF8
+    yield from _csv(rows, options, left_out)
 
 
 def _parquet(rows: Iterable[Row], options: Options, left_out: Counter[str]) -> Iterator[bytes]:
@@ -131,6 +138,13 @@ WRITERS = (
         "CSV",
         "pandas, spreadsheets",
         (File("-pairs.csv", "pairs", _csv, "text/csv; charset=utf-8"),),
+        reads_back="pairs",
+    ),
+    Writer(
+        "csv-excel",
+        "CSV for Excel",
+        "Excel",
+        (File("-excel.csv", "pairs", _csv_for_excel, "text/csv; charset=utf-8"),),
         reads_back="pairs",
     ),
 )

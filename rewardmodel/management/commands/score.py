@@ -19,7 +19,7 @@ from rich.progress import BarColumn, Progress, TimeRemainingColumn
 
 from annotate.formats.reading import FORMATS_IN
 from config.env import BASE_DIR
-from rewardmodel.models import RewardModel
+from rewardmodel.selectors import reward_model_named
 from rewardmodel.training.score_config import ScoreConfig
 from runs import child
 from runs.artifacts import artifact_path
@@ -42,7 +42,9 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="print the figures as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        reward_model, file = _reward_model(options["reward_model"]), options["file"].resolve()
+        reward_model, file = reward_model_named(options["reward_model"]), options["file"].resolve()
+        if reward_model is None:
+            raise CommandError(f"There is no reward model {options['reward_model']!r}.")
         if not file.is_file():
             raise CommandError(f"There is no file {file}.")
         out: Path = options["out"] or file.with_name(file.name + ".scores.jsonl")
@@ -77,15 +79,6 @@ class Command(BaseCommand):
         self.stdout.write(f"{result['responses']} responses to {result['prompts']} prompts are scored in {out}")
         for reason in result["reasons"]:
             self.stderr.write(f"Passed over: {reason}")
-
-
-def _reward_model(name: str) -> RewardModel:
-    found = RewardModel.objects.select_related("artifact").filter(name=name).first()
-    if found is None and name.isdecimal() and len(name) < 19:
-        found = RewardModel.objects.select_related("artifact").filter(pk=name).first()
-    if found is None:
-        raise CommandError(f"There is no reward model {name!r}.")
-    return found
 
 
 def _work(run: Path) -> None:

@@ -28,6 +28,12 @@ from tests.annotate.datasets.written import pairs, ranking, record, rows, write
 
 PINNED = {"pairs": "20e03f262c5ba0db", "rankings": "b666f73721495225", "lineage": "8c089a469f93efce"}
 
+EVERYWHERE = {
+    "judgements": "47da69748464b29ba90e3dd61d997afa9c659144df94efab4fc965ce1c9d1b00",
+    "majority": "6b6b7d3edc6b4a5096ba0dc848d8722d05dde06defcb6c2353c4a894d9f3f7fc",
+    "consensus": "cf204e75579a82f2fe2b91792a0851cb618e317125588a692ea189e5df63f96f",
+}
+
 # aggregation ----------------------------------------------------------------------------------------------------------
 
 
@@ -298,27 +304,56 @@ def test_configurations_of_earlier_versions_still_read():
     assert DatasetConfig.model_validate(old).aggregation == "judgements"
 
 
-def test_another_process_with_another_hash_seed_locale_and_clock_writes_the_same_bytes(tmp_path):
+OTHERS = (
+    {"PYTHONHASHSEED": "1", "LC_ALL": "C.UTF-8"},
+    # Another clock, language and processor: numpy and its linear algebra then add in another order.
+    {
+        "PYTHONHASHSEED": "99",
+        "LC_ALL": "C",
+        "LANG": "tr_TR.UTF-8",
+        "TZ": "Asia/Tokyo",
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_CORETYPE": "Prescott",
+        "NPY_DISABLE_CPU_FEATURES": "AVX512F AVX512CD AVX512_SKX AVX2 FMA3",
+    },
+)
+
+
+@pytest.mark.parametrize("own", OTHERS, ids=["here", "elsewhere"])
+def test_every_machine_writes_these_bytes_pictures_and_card_included(tmp_path, own):
+    """Another process with another hash seed, locale, clock, folder and processor.
+
+    The hashes were written down once: who builds these judgements anywhere gets the same sha256. If they change on
+    purpose, write the new ones here and raise FORMAT: versions built from now on have another sha256.
+    """
     code = """
 import random, sys
 from pathlib import Path
+from runs.artifacts import address, describe
 from tests.annotate.datasets.written import record, write
 random.seed(7)
 orders = [[random.sample([1, 2, 3, 4], 4) for _ in range(3)] for _ in range(60)]
 many = [record(n, *given, tags=["b", "a"], language="zh") for n, given in enumerate(orders)]
-for how in ("judgements", "majority", "consensus"):
-    write(Path(sys.argv[1]) / how, many, aggregation=how, keep_ties=True, pairs_per_prompt=3, test_fraction=0.3)
+for how in sys.argv[2:]:
+    folder = Path(sys.argv[1]) / how
+    write(folder, many, aggregation=how, keep_ties=True, pairs_per_prompt=3, test_fraction=0.3)
+    paths = [path for path in folder.rglob("*") if path.is_file()]
+    assert any(path.suffix == ".svg" for path in paths) and len(paths) > 6
+    print(address([describe(folder, path) for path in paths]))
 """
-    for name, own in (
-        ("one", {"PYTHONHASHSEED": "1"}),
-        ("two", {"PYTHONHASHSEED": "99", "LC_ALL": "C", "TZ": "Asia/Tokyo"}),
-    ):
-        environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(BASE_DIR), **own}
-        subprocess.run([sys.executable, "-c", code, tmp_path / name], env=environment, check=True, cwd=tmp_path)
-    names = sorted(path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*") if path.is_file())
-    assert len(names) > 20
-    for name in names:
-        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes(), name
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(BASE_DIR), "DJANGO_SETTINGS_MODULE": "tests.settings"}
+    code = "import django; django.setup()\n" + code
+    elsewhere = tmp_path / "某处"
+    elsewhere.mkdir()
+    run = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code, tmp_path / "out", *EVERYWHERE],
+        env={**environment, **own},
+        cwd=elsewhere,
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.split() == list(EVERYWHERE.values())
 
 
 def test_the_bytes_of_a_version_do_not_change_between_releases_unseen(tmp_path):

@@ -24,6 +24,7 @@ from annotate.ranking.models import Judgement
 from config.env import BASE_DIR
 from runs.artifacts import address, artifact_path, describe
 from runs.executor import run_execute
+from tests.annotate.curl import Curl
 from tests.annotate.worlds import judge, make_comparison, make_project, make_prompt
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -86,6 +87,37 @@ def test_part_of_a_version_can_be_exported_and_a_broken_download_goes_on(version
     rest = as_admin.get(url, {"as": "pairs"}, headers={"Range": "bytes=50-"})
     assert rest.status_code == 206
     assert body(rest) == whole[50:]
+
+
+def test_a_download_of_any_format_goes_on_after_a_break(version, as_admin):
+    """A dimension is chosen, so that no format is a file on disk."""
+    page, rest = reverse("annotate:dataset-export", args=[version.pk]), f"/api/v1/dataset-versions/{version.pk}/export/"
+    for number, key in enumerate(FORMATS_OUT):
+        url, asked = (page, rest)[number % 2], {"as": key, "dimension": "helpfulness"}
+        whole = as_admin.get(url, asked)
+        content, etag = body(whole), whole["ETag"]
+        assert (whole.status_code, whole["Accept-Ranges"]) == (200, "bytes") and "Content-Range" not in whole
+        had = len(content) // 2
+        more = as_admin.get(url, asked, headers={"Range": f"bytes={had}-", "If-Range": etag})
+        assert (more.status_code, more["ETag"]) == (206, etag), key
+        assert more["Content-Range"] == f"bytes {had}-{len(content) - 1}/{len(content)}"
+        for header in ("Content-Disposition", "Content-Type"):
+            assert more[header] == whole[header]
+        assert content[:had] + body(more) == content, key
+        for wanted, part in (("bytes=3-9", content[3:10]), ("bytes=-5", content[-5:])):
+            assert body(as_admin.get(url, asked, headers={"Range": wanted})) == part
+        assert as_admin.get(url, asked, headers={"Range": f"bytes={len(content)}-"}).status_code == 416
+        for whole_again in ("bytes=0-", "bytes=", "bytes=1-2,5-6", "lines=2-"):
+            assert body(as_admin.get(url, asked, headers={"Range": whole_again})) == content
+
+
+def test_half_of_something_else_is_never_continued(version, as_admin):
+    url = reverse("annotate:dataset-export", args=[version.pk])
+    asked = [{"as": "trl"}, {"as": "trl", "split": "train"}, {"as": "trl-margin"}, {"as": "sft", "responses": "edited"}]
+    etags = [as_admin.get(url, each)["ETag"] for each in asked]
+    assert len(set(etags)) == len(etags)
+    other = as_admin.get(url, asked[0], headers={"Range": "bytes=5-", "If-Range": etags[1]})
+    assert other.status_code == 200 and body(other) == body(as_admin.get(url, asked[0]))
 
 
 def test_an_export_that_cannot_be_is_refused_in_words(version, as_admin):
@@ -300,6 +332,29 @@ def test_the_documented_python_example_works_as_it_stands(project, admin, live_s
     exec(compile(example, "docs/datasets.md", "exec"), names)  # noqa: S102
     worker.join(timeout=30)
     assert DatasetVersion.objects.get().sha256 in capsys.readouterr().out
+
+
+def test_the_documented_curl_examples_work_as_they_stand(
+    project, admin, live_server, children_share_database, tmp_path
+):
+    project.prompts.update(language="zh")
+    earlier, later = build(project), build(project, keep_ties=True)
+    page = (BASE_DIR / "docs/datasets.md").read_text("utf-8").partition("## Over REST")[2]
+    names = {"project": project.pk, "12": later.pk, "11": earlier.pk}
+    curl = Curl(page, live_server.url, admin, tmp_path)
+    curl.script = curl.script.replace('"project": 1', f'"project": {names["project"]}')
+    curl.script = re.sub(r"(versions/|with=)(1[12])\b", lambda found: f"{found[1]}{names[found[2]]}", curl.script)
+    *_, counted, queued, exported, again, lineage, diff = curl.lines()
+    assert curl.run(counted)["prompts"] == 5 and curl.run(queued)["state"] == "queued"
+    curl.run(exported, is_json=False)
+    file = tmp_path / "pairs.jsonl"
+    whole = file.read_bytes()
+    assert b'"chosen"' in whole
+    file.write_bytes(whole[: len(whole) // 3])
+    assert " -C - " in again
+    curl.run(again, is_json=False)
+    assert file.read_bytes() == whole, "a download that broke goes on"
+    assert curl.run(lineage)["origins"] and curl.run(diff)["pairs"]
 
 
 def work_on_the_first_run() -> None:

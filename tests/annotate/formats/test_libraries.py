@@ -116,6 +116,7 @@ LOADERS: dict[str, Mapping[str, Callable[[Path, Path], int]]] = {
     "llamafactory": DATASETS,
     "parquet": DATASETS | PANDAS | {"pyarrow": with_pyarrow},
     "csv": DATASETS | PANDAS,
+    "csv-excel": DATASETS | PANDAS,
 }
 
 
@@ -136,12 +137,15 @@ def test_each_library_loads_every_row(key, library, folder, model):
 def test_pandas_and_datasets_read_the_same_texts_from_csv(folder, version):
     import pandas
 
-    [path] = folder["csv"].values()
     expected = [row["chosen"][0]["content"] for row in read_rows(version / "pairs.jsonl", ONE)]
-    for texts in (list(pandas.read_csv(path, keep_default_na=False)["chosen"]), hub(path, "csv")["chosen"]):
-        assert [text.removeprefix("'") if text.startswith("'-") else text for text in texts] == [
-            text if not text.startswith("'=") else "'" + text for text in expected
-        ]
+    for key in ("csv", "csv-excel"):
+        [path] = folder[key].values()
+        frame = pandas.read_csv(path, keep_default_na=False)
+        assert frame.columns[0] == "comparison", "a byte order mark is no part of a name"
+        for texts in (list(frame["chosen"]), hub(path, "csv")["chosen"]):
+            assert [text.removeprefix("'") if text.startswith("'-") else text for text in texts] == [
+                text if not text.startswith("'=") else "'" + text for text in expected
+            ]
 
 
 # docs/formats.md ----------------------------------------------------------------------------------------------------
@@ -202,7 +206,10 @@ def bounds() -> str:
         ("one line, JSON value, CSV record or row", limits.size(limits.MAX_LINE)),
         ("columns of a table, keys of an object", f"{limits.MAX_COLUMNS}"),
         ("lists and objects inside each other", f"{limits.MAX_DEPTH}"),
-        (f"growth of a compressed file, from {limits.size(limits.RATIO_FROM)} on", f"{limits.MAX_RATIO} times"),
+        (
+            f"growth of a compressed file, Parquet or xlsx, from {limits.size(limits.RATIO_FROM)} on",
+            f"{limits.MAX_RATIO} times",
+        ),
         ("what a Zstandard file may look back", limits.size(limits.MAX_WINDOW)),
         ("memory of the process that decodes Parquet and xlsx", limits.size(limits.CHILD_MEMORY)),
         ("a temporary file (Parquet, xlsx, very large JSON objects)", limits.size(limits.MAX_SPOOL)),

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
+import zipfile
+from collections.abc import Callable
 
 import pytest
 import zstandard
@@ -96,12 +99,71 @@ def test_good_rows_before_the_damage_are_imported_by_choice(project):
     assert report["new"]["prompts"] == 30 and report["error_count"] == 1
 
 
-def test_a_bomb_does_not_go_off(project, tmp_path):
-    """70 MiB of zeros in 70 KB: more than 400 times its size, so reading stops."""
-    packed = gzip.compress(b'{"prompt": "a"}\n' + b" " * (70 * 2**20) + b"\n")
-    with pytest.raises(NotImported, match="becomes more than 400 times its size|longer than 8 MiB"):
-        take(project, data=packed)
-    assert nothing_is_stored()
+def swollen(pack: Callable[[bytes], bytes]) -> bytes:
+    """70 MB of good rows in less than a four-hundredth of that."""
+    return pack((b'{"prompt": "' + b"x" * 7_000 + b'"}\n') * 10_000)
+
+
+def parquet_of_one_value() -> bytes:
+    """A billion bytes of text in a dictionary of one word."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    file = io.BytesIO()
+    words = pa.DictionaryArray.from_arrays(pa.array([0] * 1_000_000, pa.int32()), pa.array(["x" * 1_000]))
+    pq.write_table(pa.table({"prompt": words}), file, compression="zstd")
+    return file.getvalue()
+
+
+def sheet_of_zeros() -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("[Content_Types].xml", "")
+        with archive.open("xl/worksheets/sheet1.xml", "w", force_zip64=True) as sheet:
+            for _ in range(300):
+                sheet.write(b"0" * 2**20)
+    return file.getvalue()
+
+
+BOMBS: dict[str, tuple[Callable[[], bytes], str]] = {
+    "gzip": (lambda: swollen(gzip.compress), "The compressed file becomes more than 400 times its size"),
+    "Zstandard": (lambda: swollen(zstandard.compress), "The compressed file becomes more than 400 times its size"),
+    "one line in gzip": (
+        lambda: gzip.compress(b'{"prompt": "' + b"x" * (70 * 2**20)),
+        "The compressed file becomes more than 400",
+    ),
+    "Parquet": (parquet_of_one_value, "The Parquet file becomes more than 400 times its size"),
+    "xlsx": (sheet_of_zeros, "Unpacked, the spreadsheet is larger than 256 MiB"),
+}
+
+
+@pytest.mark.parametrize("what", BOMBS)
+def test_a_bomb_does_not_go_off_on_its_way_through_upload_preview_and_import(project, admin, what):
+    make, limit = BOMBS[what]
+    data = make()
+    assert len(data) < 2**20
+    settings = {"format": "prompts"}
+    upload = import_upload(project=project, file=ContentFile(data), filename="f", user=admin, settings=settings)
+    assert "errors" in import_seen(upload)
+    with pytest.raises(NotImported) as error:
+        import_start(upload=upload, user=admin, at_once=True)
+    said = error.value.message_dict["file"][0]
+    assert limit in said and said.startswith(("Line ", "Record ", "Row ")), said
+    upload.refresh_from_db()
+    assert upload.state == "refused" and nothing_is_stored()
+
+
+def test_preferences_that_go_round_are_kept_as_pairs_and_never_as_a_ranking(project, admin):
+    """Rock, paper, scissors: three judged comparisons of two, none of three."""
+    beats = [("stone", "scissors"), ("scissors", "paper"), ("paper", "stone")]
+    rows = [{"prompt": "Which?", "chosen": better, "rejected": worse} for better, worse in beats]
+    upload = import_upload(project=project, file=ContentFile(jsonl(*rows)), filename="f", user=admin)
+    assert import_start(upload=upload, user=admin, at_once=True).report["new"]["comparisons"] == 3
+    assert [found.responses.count() for found in Comparison.objects.all()] == [2, 2, 2]
+    told = Judgement.objects.values_list("rankings", flat=True)
+    texts = {str(pk): text for pk, text in Response.objects.values_list("pk", "text")}
+    found = {tuple(texts[pk] for pk in sorted(ranks, key=ranks.get)) for each in told for ranks in each.values()}
+    assert found == set(beats)
 
 
 @pytest.mark.parametrize(

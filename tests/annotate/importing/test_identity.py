@@ -25,7 +25,7 @@ from tests.annotate.conftest import jsonl
 
 NUMBERS = itertools.count()
 DIMENSIONS = ("helpfulness", "harmlessness")
-LOSSLESS = ("rankings", "pairs", "parquet", "csv")
+LOSSLESS = ("rankings", "pairs", "parquet", "csv", "csv-excel")
 TEXT = st.one_of(
     st.sampled_from(
         ["=1+1", "'quoted'", "你好，世界", "<b>&amp;", "a\n\nHuman: b", "\\.", "\t-", "e\u0301", "👩‍👩‍👧", "  x "]

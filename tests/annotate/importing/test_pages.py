@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 import threading
 import time
 
 import pytest
+import requests
+from django.conf import settings as django_settings
 from django.core.files.base import ContentFile
 from django.core.files.storage import storages
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -24,6 +27,7 @@ from config.env import BASE_DIR
 from runs.executor import run_execute
 from runs.services import run_cancel, run_retry
 from tests.annotate.conftest import jsonl
+from tests.annotate.curl import Curl
 from tests.annotate.importing.files import PAIR, START
 
 HOSTILE = "<script>alert(1)</script>{{ 7|add:7 }}"
@@ -297,6 +301,42 @@ def test_the_documented_python_example_works_as_it_stands(
     worker.join(timeout=30)
     said = capsys.readouterr().out.splitlines()
     assert "'prompts': 1" in said[0] and said[-1].startswith("done ") and "'comparisons': 1" in said[-1]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_documented_curl_examples_work_as_they_stand(project, admin, live_server, children_share_uploads, tmp_path):
+    (tmp_path / "pairs.jsonl.gz").write_bytes(gzip.compress(jsonl(PAIR) + b"{\n"))
+    curl = Curl((BASE_DIR / "docs/datasets.md").read_text("utf-8"), live_server.url, admin, tmp_path)
+    _, send, *more = curl.lines()
+    made = curl.run(send.replace("project=1", f"project={project.pk}"))
+    preview, choose, confirm, complaints = (line.replace("imports/7/", f"imports/{made['id']}/") for line in more)
+    seen = curl.run(preview)
+    assert (seen["format"], seen["records"], seen["error_count"]) == ("hh", 1, 1)
+    assert curl.run(choose)["settings"]["good_rows"] is True
+    run_execute(run_id=curl.run(confirm)["run"], worker="test")
+    assert Judgement.objects.count() == 1
+    assert "Not valid JSON" in curl.run(complaints, is_json=False)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_file_of_many_megabytes_is_sent_over_rest_and_by_the_page(as_admin, project, admin, live_server, tmp_path):
+    """More than what Django keeps of a request in memory (DATA_UPLOAD_MAX_MEMORY_SIZE); it goes to disk."""
+    file = tmp_path / "large.jsonl"
+    with file.open("wb") as target:
+        for number in range(3_000):
+            target.write(b'{"prompt": "%d %s"}\n' % (number, b"x" * 8_000))
+    assert file.stat().st_size > django_settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    headers = {"Authorization": f"Token {AuthToken.objects.create(admin)[1]}"}
+    with file.open("rb") as content:
+        sent = requests.post(
+            f"{live_server.url}/api/v1/imports/", {"project": project.pk}, files={"file": content}, headers=headers,
+            timeout=60,
+        )  # fmt: skip
+    assert sent.status_code == 201, sent.text
+    assert (sent.json()["size"], sent.json()["format"]) == (file.stat().st_size, "prompts")
+    with file.open("rb") as content:
+        page = as_admin.post(reverse("annotate:prompt-import", args=[project.slug]), {"file": content}, follow=True)
+    assert page.status_code == 200 and "These are its first" in page.content.decode()
 
 
 def work_on_the_first_run() -> None:

@@ -1,0 +1,464 @@
+"""Reward training and scoring against TRL: `python -m benchmarks.reward_training [--quick] [--json FILE]`.
+
+What is timed is what a user runs. Ours is `rewardmodel.training.train.Trainer.fit`, which a run's child process calls.
+The peer is the loop of TRL's `RewardTrainer.train`, unchanged, on pairs that are token ids already; a ranking of K
+becomes its K(K-1)/2 pairs, as TRL wants it. `rows` is the K-wise loss written by hand on plain transformers: the K
+sequences of a comparison, padded, in one forward. All start from the same weights (a random model with the
+configuration of SmolLM2-135M), see the same ids, and train in float32 with two threads, AdamW, clipping at 1 and no
+gradient checkpointing: the whole model, or with LoRA the same adapter. A step has as few comparisons as make at least
+eight pairs, which is TRL's default batch.
+
+Each side is a process of its own, so that its peak memory is its own, and they take their steps in turn. Every step's
+loss is compared before a time counts. Figures are medians over the steps after the first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import random
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from annotate.pairs import edges
+from benchmarks.common import Result, against_peer, report
+from config.env import BASE_DIR
+from runs.child import RunDir, write_json
+
+DIMENSION = "quality"
+THREADS = 2
+SMOLLM2_135M = {
+    "vocab_size": 49152,
+    "hidden_size": 576,
+    "intermediate_size": 1536,
+    "num_hidden_layers": 30,
+    "num_attention_heads": 9,
+    "num_key_value_heads": 3,
+    "max_position_embeddings": 8192,
+    "rope_parameters": {"rope_type": "default", "rope_theta": 100000.0},
+    "rms_norm_eps": 1e-5,
+    "initializer_range": 0.041666666666666664,
+}
+# Losses of the first step, and of later ones: AdamW divides by the gradient's size, and so turns rounding into steps.
+SAME_LOSS, SAME_LATER_LOSS, SAME_SCORE = 1e-4, 2e-2, 1e-4
+
+
+@dataclass(frozen=True)
+class Case:
+    """What one row of the table measures. pairs_per_forward: TRL's batch, the one with which it is fastest here."""
+
+    name: str
+    k: int
+    prompt: int
+    response: int
+    target: float
+    comparisons: int
+    pairs_per_forward: int
+    method: str = "full"
+    model: str = "135m"
+
+    @property
+    def pairs(self) -> int:
+        return self.comparisons * self.k * (self.k - 1) // 2
+
+
+TRAINING = (
+    Case("k4", 4, 256, 64, 5.0, 2, 2),
+    Case("k9", 9, 128, 32, 15.0, 1, 4),
+    Case("k4-long", 4, 64, 192, 2.5, 2, 4),
+    Case("k2", 2, 256, 64, 1.4, 8, 2),
+    Case("k4-lora", 4, 256, 64, 5.0, 2, 2, method="lora"),
+)
+SCORING = Case("scoring", 4, 256, 64, 2.0, 16, 2)
+
+
+def cases(quick: bool, names: Sequence[str] = ()) -> list[Result]:
+    """Measure the named cases (all, if none is named); `quick` does so on a tiny model with small sizes."""
+    found: list[Result] = []
+    with tempfile.TemporaryDirectory(prefix="plumbline-reward-") as folder:
+        write_model(Path(folder) / "model", quick)
+        for case in (*TRAINING, SCORING):
+            if names and case.name not in names:
+                continue
+            if quick:
+                case = replace(case, prompt=case.prompt // 8, response=case.response // 8, model="tiny")
+            measure = scoring if case.name == SCORING.name else training
+            found += measure(case, Path(folder), 2 if quick else 4)
+    return found
+
+
+def training(case: Case, folder: Path, steps: int) -> list[Result]:
+    """Comparisons a second and peak memory, ours against TRL and against padded rows."""
+    taken = side_by_side(case, folder, ("ours", "trl", "rows"), steps)
+    ours = taken["ours"]
+    for name, theirs in taken.items():
+        for number, (mine, other) in enumerate(zip(ours, theirs, strict=True)):
+            allowed = SAME_LATER_LOSS if number else SAME_LOSS
+            if not abs(mine["value"] - other["value"]) <= allowed:
+                raise SystemExit(
+                    f"{case.name}: step {number + 1} has loss {mine['value']}, and with {name} {other['value']}"
+                )
+    label = f"{case.name}: K={case.k} P={case.prompt} R={case.response}, {case.method}"
+    rates = {name: case.comparisons / _median(each, "seconds") for name, each in taken.items()}
+    spent = {name: _median(each, "cpu_seconds") / case.comparisons for name, each in taken.items()}
+    peak = {name: each[-1]["peak_bytes"] / 2**30 for name, each in taken.items()}
+    return [
+        against_peer(f"{label}: TRL", rates["ours"], rates["trl"], "comparisons/s", case.target, more_is_better=True),
+        against_peer(
+            f"{label}: TRL, CPU", spent["ours"], spent["trl"], "CPU s each", case.target, more_is_better=False
+        ),
+        against_peer(f"{label}: TRL, peak memory", peak["ours"], peak["trl"], "GiB", 1.0, more_is_better=False),
+        Result(f"{label}: padded rows", rates["ours"], "comparisons/s", rates["rows"], rates["ours"] / rates["rows"]),
+    ]
+
+
+def scoring(case: Case, folder: Path, steps: int) -> list[Result]:
+    """Comparisons scored a second, ours against a loop over batches of padded rows in plain transformers."""
+    taken = side_by_side(case, folder, ("scorer", "loop"), steps)
+    for mine, other in zip(taken["scorer"], taken["loop"], strict=True):
+        apart = max(abs(a - b) for a, b in zip(mine["value"], other["value"], strict=True))
+        if not apart <= SAME_SCORE:
+            raise SystemExit(f"{case.name}: scores are {apart} apart")
+    label = f"{case.name}: K={case.k} P={case.prompt} R={case.response}"
+    rates = {name: case.comparisons / _median(each, "seconds") for name, each in taken.items()}
+    peak = {name: each[-1]["peak_bytes"] / 2**30 for name, each in taken.items()}
+    return [
+        against_peer(
+            f"{label}: plain loop", rates["scorer"], rates["loop"], "comparisons/s", case.target, more_is_better=True
+        ),
+        against_peer(f"{label}: peak memory", peak["scorer"], peak["loop"], "GiB", 1.0, more_is_better=False),
+    ]
+
+
+def _median(steps: Sequence[dict[str, Any]], name: str) -> float:
+    return statistics.median(step[name] for step in steps[1:])
+
+
+# what both sides start from -----------------------------------------------------------------------------------------
+
+
+def write_model(directory: Path, quick: bool) -> None:
+    """A random model: tiny, or of the shape of SmolLM2-135M. Ids are made up, so any tokenizer does."""
+    import torch
+    from transformers import LlamaForCausalLM
+
+    from tests.tiny import tiny_config, tiny_tokenizer
+
+    torch.manual_seed(0)
+    LlamaForCausalLM(tiny_config(**({} if quick else SMOLLM2_135M))).save_pretrained(directory)
+    tiny_tokenizer().save_pretrained(directory)
+
+
+def made_up(case: Case) -> list[tuple[list[int], list[list[int]]]]:
+    """Prompt and responses of each comparison, the best response first. A response ends with the end token, 2."""
+    ids = random.Random(0)  # noqa: S311
+    highest = 258 if case.model == "tiny" else 49151
+
+    def some(count: int) -> list[int]:
+        return [ids.randint(3, highest) for _ in range(count)]
+
+    return [
+        (some(case.prompt), [[*some(case.response - 1), 2] for _ in range(case.k)]) for _ in range(case.comparisons)
+    ]
+
+
+def reward_net(case: Case, folder: Path, method: str) -> tuple[Any, Any]:
+    """The product's configuration, and the network that every side trains, with the same score head."""
+    from rewardmodel.training.config import RewardConfig
+    from rewardmodel.training.model import new_reward_net
+
+    config = RewardConfig(
+        method=method,
+        epochs=100,
+        learning_rate=1e-5,
+        schedule="constant",
+        warmup_ratio=0.0,
+        comparisons_per_step=case.comparisons,
+        gradient_checkpointing="never",
+        checkpoint_every=1_000_000,
+        dtype="float32",
+    )
+    return config, new_reward_net(config, (DIMENSION,), str(folder / "model"))
+
+
+# the sides: each answers once a step, and waits to be asked for the next ---------------------------------------------
+
+
+class Answers:
+    """The child's half: wait to be asked, and answer with what the step took. Ends the process when told to."""
+
+    def __init__(self) -> None:
+        self._to = os.fdopen(os.dup(1), "w")
+        os.dup2(2, 1)  # what libraries print is no answer
+        self._began = (0.0, 0.0)
+
+    def wait(self) -> None:
+        if not sys.stdin.readline():
+            os._exit(0)
+        self.begin()
+
+    def begin(self) -> None:
+        self._began = (time.perf_counter(), time.process_time())
+
+    def taken(self) -> dict[str, float]:
+        """Seconds since `begin`, of the clock and of all threads."""
+        wall, cpu = time.perf_counter(), time.process_time()
+        return {"seconds": wall - self._began[0], "cpu_seconds": cpu - self._began[1]}
+
+    def give(self, value: Any, taken: dict[str, float]) -> None:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        print(json.dumps({**taken, "value": value, "peak_bytes": peak}), file=self._to, flush=True)
+
+
+def ours(case: Case, folder: Path, answers: Answers) -> None:
+    """The trainer of a run. A run writes its metrics once a step: there this one answers."""
+    from lm.prefix import Group
+    from rewardmodel.training.data import Comparison, Encoded
+    from rewardmodel.training.train import Trainer
+
+    class Asked(RunDir):
+        def metrics(self, step: int, **values: float) -> None:
+            super().metrics(step, **values)
+            answers.give(values["loss"], answers.taken())
+            answers.wait()
+
+    config, net = reward_net(case, folder, case.method)
+    ranking = {"ranks": list(range(1, case.k + 1)), "weight": 1.0}
+    train = []
+    for number, (prompt, responses) in enumerate(made_up(case)):
+        comparison = Comparison(
+            id=str(number),
+            split="train",
+            prompt=[{"role": "user", "content": str(number)}],
+            responses=[""] * case.k,
+            rankings={DIMENSION: [ranking]},
+            edges={DIMENSION: edges([ranking], case.k)},
+        )
+        train.append(Encoded(comparison, Group(prompt, responses)))
+    with tempfile.TemporaryDirectory(dir=folder) as run:
+        write_json(Path(run) / "run.json", {"run": 0, "kind": "reward_model", "seed": 0, "config": {}, "inputs": {}})
+        trainer = Trainer(Asked(run), config, net, train, [])
+        answers.wait()
+        trainer.fit()
+
+
+def trl(case: Case, folder: Path, answers: Answers) -> None:
+    """TRL's own loop. A callback waits before each step and answers after it."""
+    from datasets import Dataset
+    from peft import LoraConfig
+    from transformers import TrainerCallback
+    from trl import RewardConfig, RewardTrainer
+
+    class Asked(TrainerCallback):
+        def on_step_begin(self, *args: Any, **kwargs: Any) -> None:
+            answers.wait()
+
+        def on_step_end(self, *args: Any, **kwargs: Any) -> None:
+            self.taken = answers.taken()
+
+        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
+            if "loss" in logs:
+                answers.give(logs["loss"], self.taken)
+
+    config, net = reward_net(case, folder, "full")
+    rows = [
+        {"chosen_ids": prompt + responses[i], "rejected_ids": prompt + responses[j]}
+        for prompt, responses in made_up(case)
+        for i in range(case.k)
+        for j in range(i + 1, case.k)
+    ]
+    assert case.pairs == len(rows) and not case.pairs % case.pairs_per_forward
+    lora = LoraConfig(
+        task_type="SEQ_CLS",
+        r=config.lora.rank,
+        lora_alpha=config.lora.alpha,
+        lora_dropout=config.lora.dropout,
+        target_modules="all-linear",
+        modules_to_save=["score"],
+    )
+    trainer = RewardTrainer(
+        model=net.classifier,
+        args=RewardConfig(
+            output_dir=str(folder / "trl"),
+            num_train_epochs=config.epochs,
+            learning_rate=config.learning_rate,
+            lr_scheduler_type="constant",
+            per_device_train_batch_size=case.pairs_per_forward,
+            gradient_accumulation_steps=case.pairs // case.pairs_per_forward,
+            max_grad_norm=config.max_grad_norm,
+            weight_decay=config.weight_decay,
+            max_length=None,
+            gradient_checkpointing=False,
+            bf16=False,
+            use_cpu=True,
+            dataloader_pin_memory=False,
+            save_strategy="no",
+            logging_steps=1,
+            disable_tqdm=True,
+            report_to=[],
+        ),
+        train_dataset=Dataset.from_list(rows),
+        processing_class=net.chat.tokenizer,
+        peft_config=lora if case.method == "lora" else None,
+        callbacks=[Asked()],
+    )
+    trainer.train()
+
+
+def rows(case: Case, folder: Path, answers: Answers) -> None:
+    """The K-wise loss on plain transformers: K padded rows a comparison."""
+    import torch
+
+    from lm.optim import make_optimizer
+    from rewardmodel.training.losses import bradley_terry
+
+    config, net = reward_net(case, folder, case.method)
+    model = net.classifier.train()
+    optimizer = make_optimizer(model.parameters(), config.learning_rate, config.weight_decay)
+    ranked = edges([{"ranks": list(range(1, case.k + 1)), "weight": 1.0}], case.k)
+    sequences = [[prompt + response for response in responses] for prompt, responses in made_up(case)]
+    while True:
+        answers.wait()
+        total = 0.0
+        for each in sequences:
+            scores = _logits(model, each)
+            loss = bradley_terry(scores, ranked) / case.comparisons
+            loss.backward()
+            total += float(loss.detach())
+        torch.nn.utils.clip_grad_norm_(model.parameters(), config.max_grad_norm)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        answers.give(total, answers.taken())
+
+
+def scorer(case: Case, folder: Path, answers: Answers) -> None:
+    """The scorer behind the API, the reward server and PPO."""
+    from lm.prefix import Group
+    from rewardmodel.training.scoring import Scorer
+
+    _, net = reward_net(case, folder, "head")
+    ready = Scorer(net, {})
+    groups = [Group(prompt, responses) for prompt, responses in made_up(case)]
+    while True:
+        answers.wait()
+        found = ready.score_groups(groups)
+        answers.give([score for each in found for (score,) in each], answers.taken())
+
+
+def loop(case: Case, folder: Path, answers: Answers) -> None:
+    """Batches of padded rows through plain transformers."""
+    import torch
+
+    _, net = reward_net(case, folder, "head")
+    model = net.classifier.eval()
+    sequences = [prompt + response for prompt, responses in made_up(case) for response in responses]
+    size = 2 * case.pairs_per_forward
+    while True:
+        answers.wait()
+        with torch.no_grad():
+            parts = [_logits(model, sequences[first : first + size]) for first in range(0, len(sequences), size)]
+        answers.give(torch.cat(parts).tolist(), answers.taken())
+
+
+def _logits(model: Any, sequences: Sequence[list[int]]) -> Any:
+    """The classifier's logits [B] of sequences of ids, padded on the right."""
+    import torch
+
+    width = max(map(len, sequences))
+    ids = torch.tensor([[*each, *[model.config.pad_token_id] * (width - len(each))] for each in sequences])
+    mask = torch.tensor([[1] * len(each) + [0] * (width - len(each)) for each in sequences])
+    return model(input_ids=ids, attention_mask=mask, use_cache=False).logits[:, 0]
+
+
+SIDES: dict[str, Callable[[Case, Path, Answers], None]] = {
+    "ours": ours,
+    "trl": trl,
+    "rows": rows,
+    "scorer": scorer,
+    "loop": loop,
+}
+
+
+# the parent ---------------------------------------------------------------------------------------------------------
+
+
+def side_by_side(case: Case, folder: Path, sides: Sequence[str], steps: int) -> dict[str, list[dict[str, Any]]]:
+    """What each side answered to each step. They take turns; who begins changes from step to step."""
+    taken: dict[str, list[dict[str, Any]]] = {side: [] for side in sides}
+    with contextlib.ExitStack() as stack:
+        children = {side: stack.enter_context(_child(side, case, folder)) for side in sides}
+        for number in range(steps):
+            order = list(sides)[:: 1 if number % 2 else -1]
+            for side in order:
+                taken[side].append(_ask(children[side], side))
+    return taken
+
+
+@contextlib.contextmanager
+def _child(side: str, case: Case, folder: Path) -> Iterator[subprocess.Popen[str]]:
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.reward_training",
+        "--side",
+        side,
+        json.dumps(asdict(case)),
+        str(folder),
+    ]
+    environment = {**os.environ, "OMP_NUM_THREADS": str(THREADS), "TOKENIZERS_PARALLELISM": "false"}
+    with open(folder / f"{side}.log", "w", encoding="utf-8") as log:
+        child = subprocess.Popen(
+            command, cwd=BASE_DIR, env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log
+        )
+    child.log = folder / f"{side}.log"  # type: ignore[attr-defined]
+    try:
+        yield child
+    finally:
+        child.kill()
+        child.wait()
+        assert child.stdin and child.stdout
+        child.stdin.close()
+        child.stdout.close()
+
+
+def _ask(child: Any, side: str) -> dict[str, Any]:
+    child.stdin.write("step\n")
+    child.stdin.flush()
+    answer = child.stdout.readline()
+    if not answer:
+        raise SystemExit(f"The side {side} ended:\n{child.log.read_text()[-4000:]}")
+    found: dict[str, Any] = json.loads(answer)
+    return found
+
+
+def main() -> None:
+    """Measure, print the table, write the JSON; or, with --side, be one of the sides."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.reward_training")
+    parser.add_argument("--quick", action="store_true", help="a tiny model and small sizes")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here")
+    names = [case.name for case in (*TRAINING, SCORING)]
+    parser.add_argument("--cases", nargs="+", default=[], choices=names, help="only these")
+    parser.add_argument("--side", nargs=3, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.side:
+        import torch
+
+        torch.set_num_threads(THREADS)
+        side, case, folder = options.side
+        SIDES[side](Case(**json.loads(case)), Path(folder), Answers())
+        return
+    report("reward training", cases(options.quick, options.cases), options.json)
+
+
+if __name__ == "__main__":
+    main()
