@@ -16,8 +16,9 @@ from benchmarks.sides import Turns, serve
 
 def dpo(what: dict[str, Any], turns: Turns) -> None:
     """A turn is one step on all pairs of the rankings, the reference within, as is its default. Gives the loss."""
-    import torch
     from datasets import Dataset
+    from peft import set_peft_model_state_dict
+    from safetensors.torch import load_file
     from trl import DPOConfig, DPOTrainer
 
     rows = [
@@ -27,7 +28,6 @@ def dpo(what: dict[str, Any], turns: Turns) -> None:
         for j in range(i + 1, len(responses))
     ]
     size = what["rows_per_forward"] // 2
-    torch.manual_seed(0)  # so that the adapter starts as ours does
     assert len(rows) % size == 0
     trainer = DPOTrainer(
         model=_model(what),
@@ -43,6 +43,8 @@ def dpo(what: dict[str, Any], turns: Turns) -> None:
         peft_config=_lora(what),
         callbacks=[_by_step(turns)],
     )
+    if what["method"] == "lora":  # its random half as in ours, so that the losses can be compared
+        set_peft_model_state_dict(trainer.model, load_file(what["start"]))
     trainer.train_dataset = Dataset.from_list(rows)  # in the form that its preparation of texts ends with
     trainer.train()
 

@@ -141,7 +141,9 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a tiny random model and short responses")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here")
     parser.add_argument("--models", default="var/models", metavar="DIR", help="where packaged models are unpacked")
-    parser.add_argument("--cases", nargs="*", default=[], choices=list(WAYS), help="how responses are drawn; default: all")
+    parser.add_argument(
+        "--cases", nargs="*", default=[], choices=list(WAYS), help="how responses are drawn; default: all"
+    )
     parser.add_argument("--turns", type=int, default=3, help="measured turns of each side")
     options = parser.parse_args()
     if not options.quick:

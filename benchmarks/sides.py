@@ -75,8 +75,10 @@ def serve(sides: Mapping[str, Callable[[dict[str, Any], Turns], None]]) -> None:
 
 @dataclass(frozen=True)
 class Turn:
-    """One turn's seconds by the clock, CPU seconds of all threads, seconds by phase, the peak of memory so far in bytes,
-    and whatever the side gave."""
+    """One turn: seconds by the clock, CPU seconds of all threads, seconds by phase, and whatever the side gave.
+
+    peak: the most memory the side's process has held so far, in bytes.
+    """
 
     seconds: float
     cpu: float

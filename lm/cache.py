@@ -108,7 +108,9 @@ class PrefixCache:
                 stores.append(new.new_zeros(shape))
             elif stores[number].shape != shape:
                 stores[number] = _grown(stores[number], shape)
-            stores[number].view(-1, width).index_copy_(0, self._written(heads), new[0].transpose(0, 1).reshape(-1, width))
+            stores[number].view(-1, width).index_copy_(
+                0, self._written(heads), new[0].transpose(0, 1).reshape(-1, width)
+            )
         own_key, own_value = (store[:, :, :longest] for store in stores)
         prompt_key, prompt_value = (store[:, :, :widest] for store in self.prompts[layer])
 
@@ -126,7 +128,7 @@ class PrefixCache:
         """Rows of the samples' keys [S * H_kv * C, D] that this step writes, made once for all layers. [S * H_kv]."""
         if self._write is None:
             head = torch.arange(heads)[None, :] * self._capacity
-            self._write = ((self._row_index * heads) + head + self._own_index).reshape(-1).to(self.device)
+            self._write = (self._row_index * heads + head + self._own_index).reshape(-1).to(self.device)
         return self._write
 
     def _meet(self, rows: torch.Tensor) -> torch.Tensor:
