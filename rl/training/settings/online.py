@@ -160,6 +160,14 @@ class OnlineSettings(PolicySettings):
         title="Held-out prompts",
         description="How many of the prompts are kept out of training to measure on, at most a quarter of all.",
     )
+    best_of_n_samples: int = Field(
+        default=16,
+        ge=0,
+        le=256,
+        title="Best-of-n samples",
+        description="Drawn of each held-out prompt once, before training, to tell what the start model earns by trying "
+        "up to so many times: what the policy is held against. 0: never.",
+    )
     kl_limit: float = Field(
         default=100.0,
         gt=0.0,
