@@ -1,5 +1,5 @@
 """Policy training against TRL: `python -m benchmarks.policy_training [--quick] [--json FILE] [--cases NAME ...]
-[--models DIR] [--turns N] [--trl-python PYTHON]`.
+[--models DIR] [--turns N] [--prompts N] [--epochs N] [--trl-python PYTHON]`.
 
 Timed is what a user runs: ours is the trainer that a run's child process uses, the peer is TRL's own trainer and loop
 (benchmarks/policy_peers.py). DPO and GRPO run against the TRL that is installed here, PPO against TRL 1.12, the last
@@ -73,9 +73,19 @@ CASES = (
 
 
 def cases(
-    names: Sequence[str], models_dir: str, *, quick: bool, turns: int, trl_python: str | None
+    names: Sequence[str],
+    models_dir: str,
+    *,
+    quick: bool,
+    turns: int,
+    trl_python: str | None,
+    prompts: int | None = None,
+    epochs: int | None = None,
 ) -> tuple[list[Result], list[str]]:
-    """Measure the cases called `names` (all, if none is named): figures, and lines on what they do not say."""
+    """Measure the cases called `names` (all, if none is named): figures, and lines on what they do not say.
+
+    `prompts` and `epochs` replace those of a step, for a machine with less time.
+    """
     results: list[Result] = []
     lines: list[str] = []
     with tempfile.TemporaryDirectory(prefix="plumbline-policy-") as folder:
@@ -86,6 +96,10 @@ def cases(
             if case.algorithm == "ppo" and not trl_python:
                 lines.append("ppo: left out, for TRL 1.12 is not here. --help says how to make an environment for it.")
                 continue
+            if prompts:
+                case = replace(case, prompts=prompts, minibatches=min(case.minibatches, prompts))
+            if epochs and case.algorithm == "ppo":
+                case = replace(case, epochs=epochs)
             if quick:
                 case = replace(case, prompt=case.prompt // 2, response=case.response // 8, tiny=True)
             found, split = MEASURES[case.algorithm](case, Path(folder), turns, trl_python)
@@ -131,7 +145,8 @@ def measure_online(case: Case, folder: Path, turns: int, trl_python: str | None)
     expected = case.prompts * case.k * case.response
     if min(tokens) < 0.9 * expected:
         raise SystemExit(f"{case.name}: responses ended early, with {tokens} tokens of {expected}")
-    label = f"{case.algorithm.upper()} step, {case.prompts} prompts, {case.shape}"
+    times = f", {_epochs(case.epochs)} of {case.minibatches} minibatches" if case.algorithm == "ppo" else ""
+    label = f"{case.algorithm.upper()} step, prompts={case.prompts} {case.shape}{times}"
     memory_target = case.targets[1] if len(case.targets) > 1 else None
     results = [
         _faster(label, median(mine), median(theirs), "s", case.targets[0]),
@@ -419,6 +434,8 @@ def main() -> None:
     parser.add_argument("--cases", nargs="*", default=[], choices=[case.name for case in CASES], help="default: all")
     parser.add_argument("--models", default="var/models", metavar="DIR", help="where packaged models are unpacked")
     parser.add_argument("--turns", type=int, default=2, help="steps of each side that count")
+    parser.add_argument("--prompts", type=int, help="prompts a step, where those of the case take too long")
+    parser.add_argument("--epochs", type=int, help="epochs of a PPO step; default: 4")
     parser.add_argument("--trl-python", metavar="PYTHON", help="the interpreter of an environment with TRL 1.12")
     options = parser.parse_args()
     results, lines = cases(
@@ -427,6 +444,8 @@ def main() -> None:
         quick=options.quick,
         turns=1 if options.quick else options.turns,
         trl_python=options.trl_python,
+        prompts=options.prompts,
+        epochs=options.epochs,
     )
     report("policy_training", results, options.json)
     print(*lines, sep="\n")
