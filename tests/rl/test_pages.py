@@ -199,7 +199,7 @@ def test_the_policy_page_shows_gain_alarms_and_memory(policy_run, as_admin):
     }
     policy_run.save()
     page = as_admin.get(f"/policies/{policy_run.pk}/").content.decode()
-    assert "0.5 [0.25, 0.75]" in page and "/runs/metrics/#kl_runaway" in page
+    assert "0.5 [0.25, 0.75]" in page and "/runs/metrics/#kl_runaway" in page and "raise the KL coefficient" in page
     assert "Stopped at step 3 by an alarm." in page and "the weights of step 2 of 3" in page
     assert "held once for the policy and the reference" in page
     assert "a model for each of them would take 3.8 MiB" in page  # 2,030,000 bytes, and the base once more
