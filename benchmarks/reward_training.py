@@ -79,7 +79,7 @@ TRAINING = (
     Case("k2", 2, 256, 64, 1.4, 8, 2),
     Case("k4-lora", 4, 256, 64, 5.0, 2, 2, method="lora"),
 )
-SCORING = Case("scoring", 4, 256, 64, 2.0, 16, 2)
+SCORING = Case("scoring", 4, 256, 64, 2.0, 8, 2)
 
 
 def cases(quick: bool, names: Sequence[str] = ()) -> list[Result]:

@@ -27,7 +27,9 @@ class RewardModelKind(RunKind):
         return dataset | generator_inputs(run.generator) | {"about": _about(run)}
 
     def command(self, run: Run, run_dir: Path) -> list[str]:
-        return [sys.executable, "-m", "rewardmodel.training", str(run_dir)]
+        processes = int(run.config.get("processes", 1))
+        launcher = ["lm.launch", str(processes)] if processes > 1 else []
+        return [sys.executable, "-m", *launcher, "rewardmodel.training", str(run_dir)]
 
     def lineage(self, run: RewardModelRun) -> dict[str, Any]:  # type: ignore[override]
         version, generator = run.dataset_version, run.generator

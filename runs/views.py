@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -19,6 +20,7 @@ from config.templatetags.plumbline import filesize, interval
 from runs import child, documentation, figures, kinds, samples, selectors, services
 from runs.models import Run
 from runs.states import State
+from runs.tensorboard import FOLDER
 
 PAGE_SIZE = 50
 WRITTEN_OUT = 400  # characters of a structured setting
@@ -78,6 +80,18 @@ def run_log(request: HttpRequest, pk: int) -> HttpResponseBase:
         return FileResponse(path.open("rb"), content_type="text/plain; charset=utf-8")
     except OSError:
         raise Http404("This run has no log here.") from None
+
+
+@admin_required
+@require_GET
+def run_tensorboard(request: HttpRequest, pk: int) -> HttpResponseBase:
+    """The run's event file for TensorBoard."""
+    file = _event_file(get_object_or_404(Run, pk=pk))
+    if file is None:
+        raise Http404("This run has no event file here.")
+    return FileResponse(
+        file.open("rb"), as_attachment=True, filename=file.name, content_type="application/octet-stream"
+    )
 
 
 @admin_required
@@ -142,8 +156,13 @@ def _context(request: HttpRequest, run: Run) -> dict[str, Any]:
         "config": sorted(_flat(run.config)),
         "result": sorted(_flat(run.result)),
         "artifacts": run.artifacts.all(),
+        "event_file": _event_file(run),
         "domain_url": selectors.domain_url(run),
     }
+
+
+def _event_file(run: Run) -> Path | None:
+    return next((run.directory / FOLDER).glob("events.out.tfevents.*"), None)
 
 
 def _queries(smooth: bool, answers: samples.Timeline | None) -> dict[str, Any]:

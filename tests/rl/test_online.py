@@ -9,7 +9,7 @@ import torch
 
 from rl.training.work import work
 from runs.child import RunDir, Stopped, UserError
-from tests.rl.worlds import StopAfter, events, result, weights, write_jsonl, write_run
+from tests.rl.worlds import StopAfter, StopInside, events, result, weights, write_jsonl, write_run
 
 ALGORITHMS = ["ppo", "grpo", "rloo", "reinforce", "best_of_n"]
 CLIPPED = ALGORITHMS[:-1]
@@ -99,6 +99,21 @@ def test_a_stopped_run_resumes_to_the_weights_it_would_have_had(start, algorithm
     for part in ("held_out", "saved_step", "alarms"):
         assert result(straight)[part] == result(broken)[part], part
     assert result(straight)["last"] == result(broken)["last"]
+
+
+@pytest.mark.parametrize("note", ["sampling", "updating"])
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_a_run_stopped_inside_a_step_resumes_to_the_weights_it_would_have_had(start, algorithm, note):
+    changes = {"steps": 3, "checkpoint_every": 1, "evaluate_every": 0, "sample_every": 0, "save": "last"}
+    straight, broken = (start(algorithm, name, **changes) for name in ("straight", "broken"))
+    work(RunDir(straight))
+    with pytest.raises(Stopped):
+        work(StopInside(broken, steps=1, looks=3, note=note))
+    assert len(metrics(broken, "reward")) == 1
+    work(RunDir(broken))
+    assert [event["step"] for event in events(broken, "resumed")] == [1]
+    expected = weights(straight)
+    assert all(torch.equal(expected[name], value) for name, value in weights(broken).items())
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
