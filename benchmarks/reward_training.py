@@ -342,7 +342,7 @@ def rows(case: Case, folder: Path, answers: Answers) -> None:
 
 
 def scorer(case: Case, folder: Path, answers: Answers) -> None:
-    """The scorer behind the API, the reward server and PPO."""
+    """The scorer behind the API, the reward server and PPO, with as many tokens in a forward as these give a CPU."""
     from lm.prefix import Group
     from rewardmodel.training.scoring import Scorer
 
@@ -351,7 +351,7 @@ def scorer(case: Case, folder: Path, answers: Answers) -> None:
     groups = [Group(prompt, responses) for prompt, responses in made_up(case)]
     while True:
         answers.wait()
-        found = ready.score_groups(groups)
+        found = ready.score_groups(groups, batch_tokens=2048)
         answers.give([score for each in found for (score,) in each], answers.taken())
 
 

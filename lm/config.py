@@ -17,6 +17,14 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
 
+class SettingError(ValueError):
+    """Settings that do not go together. The message belongs beside `field`, by its dotted name."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
 class Sampling(Frozen):
     """How the next token is drawn."""
 

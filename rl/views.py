@@ -21,6 +21,7 @@ from rl.models import ONLINE, PolicyRun
 from rl.selectors import evaluation_runs, evaluation_table, gain_of, memory_table, policy_runs, training_table
 from rl.services import evaluation_run_start, merge_run_start, policy_run_start
 from rl.staleness import stale_now
+from runs.documentation import metrics_advice
 from runs.states import State
 
 PAGE = 50
@@ -87,6 +88,7 @@ def policy_detail(request: HttpRequest, pk: int) -> HttpResponse:
         "merged": run.merges.filter(state=State.SUCCEEDED).last(),
         "table": training_table(run),
         "test": run.result.get("test"),
+        "alarms": [{**each, "advice": metrics_advice(each["name"])} for each in run.result.get("alarms") or []],
         "gain": gain_of(run),
         "frontier": frontier_of(run) if run.is_online else None,
         "memory": memory_table(run),

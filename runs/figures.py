@@ -54,6 +54,12 @@ class Figure:
     marks: list[tuple[float, str]]  # SVG x and what happened there
 
     @property
+    def unit(self) -> str:
+        """What all its lines are counted in; empty if they differ."""
+        units = {line.metric.unit for line in self.lines}
+        return units.pop() if len(units) == 1 else ""
+
+    @property
     def pairs(self) -> list[tuple[Drawn, Any]]:
         return list(zip(self.lines, self.chart.lines, strict=False))
 

@@ -29,6 +29,8 @@ def config_validated(model: type[Config], values: Mapping[str, Any]) -> Config:
         for each in error.errors():
             names = [str(part) for part in each["loc"] if isinstance(part, str)]
             cause = each.get("ctx", {}).get("error")
+            if not names and hasattr(cause, "field"):  # of the whole, and it says which setting to change
+                names = [cause.field]
             message = str(cause) if each["type"] == "value_error" and cause else f"{each['msg']}."
             places = [part + 1 for part in each["loc"] if isinstance(part, int)]
             if places:  # in a list: which of its entries

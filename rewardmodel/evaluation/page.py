@@ -94,8 +94,10 @@ def calibration_words(found: Json) -> str:
     scale, ece = found["scale"], found["ece"]
     said = f"Off by {interval(ece, 'percent')} on average"
     said += f"; a calibrated model would seem off by {percent(found['ece_by_chance'])} on as few pairs."
-    if scale is None or scale <= 0:
+    if scale is None:
         return said
+    if scale <= 0:
+        return f"{said} Its scores point the wrong way: turned round, they would fit better."
     if scale < 0.9:
         return f"{said} It is surer than it is right: scores {number(scale, 2)} times as large would fit best."
     if scale > 1.1:

@@ -301,8 +301,7 @@ def _data(reward: Figures, result: Figures, about: Figures) -> list[str]:
         "held out by a hash of the prompt, so that no prompt is on both sides.",
         "",
         f"To fit the lengths, {cuts.get('prompts_cut', 0):,} prompts lost old turns and "
-        f"{cuts.get('responses_cut', 0):,} responses their end. {cuts.get('responses_empty', 0):,} responses are "
-        "empty.",
+        f"{cuts.get('responses_cut', 0):,} responses their end. Empty responses: {cuts.get('responses_empty', 0):,}.",
         "",
     ]
 

@@ -87,7 +87,9 @@ def _train(run: RunDir, config: RewardConfig, world: World) -> None:
     validation: list[Encoded] = []
     if config.patience:
         train, validation = held_aside(train, config.validation_share)
-    run.log("Read the dataset.", train=len(train), test=len(test), dimensions=list(rankings.dimensions), **cuts)
+    run.log(
+        "Read the dataset.", train=len(train), test=len(test), dimensions=list(rankings.dimensions), **cuts, **limits
+    )
     trainer = Trainer(run, config, net, train, test, validation=validation, world=world)
     trainer.fit()
     more: dict[str, Any] = {

@@ -63,7 +63,7 @@ def test_a_good_model_gets_its_figures_and_no_complaint():
     assert "- **helpfulness**" not in text
     assert "people (1,200 judgements)" in text
     assert "1,000 comparisons for training, 140 held out" in text
-    assert "2 responses are empty" in text
+    assert "Empty responses: 2." in text
 
 
 @pytest.mark.parametrize(

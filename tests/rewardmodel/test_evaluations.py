@@ -394,3 +394,21 @@ def test_a_dimension_of_ties_only_is_shown_as_that():
     [one] = page_of({**measured(test, model), "second": None})["dimensions"]
     page = render_to_string("rewardmodel/evaluation/_dimension.html", {"one": one})
     assert "People tied every pair" in page and "1 pair people tied" in page and page.count("<figure") == 1
+
+
+@pytest.mark.parametrize(
+    ("scale", "words"),
+    [
+        (None, "on as few pairs."),
+        (-0.2, "point the wrong way"),
+        (0.5, "surer than it is right"),
+        (1.0, "The size of its scores fits"),
+        (2.0, "less sure than it could be"),
+    ],
+)
+def test_calibration_is_said_in_words(scale, words):
+    from rewardmodel.evaluation.page import calibration_words
+
+    found = {"scale": scale, "ece": {"value": 0.1, "low": 0.05, "high": 0.2}, "ece_by_chance": 0.02}
+    said = calibration_words(found)
+    assert words in said and "Off by 10.0 % [5.0 %, 20.0 %]" in said

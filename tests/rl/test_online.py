@@ -226,7 +226,25 @@ def test_an_alarm_is_said_once_and_stops_the_run_if_that_is_wanted(start):
     told = start("grpo", "told", steps=4, kl_limit=1e-6, evaluate_every=0)
     work(RunDir(told))
     assert len(metrics(told, "reward")) == 4 and not result(told)["stopped"]
-    assert sum("alarm" in event["data"] for event in events(told, "log")) == 1
+    [said] = [event["data"] for event in events(told, "log") if "alarm" in event["data"]]
+    assert (said["alarm"], said["at_step"]) == ("kl_runaway", 2)
+
+
+def test_best_of_n_of_the_start_model_is_measured_once_and_before_training(start):
+    directory = start("grpo", steps=2, evaluate_every=1, best_of_n_samples=4)
+    with pytest.raises(Stopped):
+        work(StopAfter(directory, 1))
+    work(RunDir(directory))
+    found = result(directory)["best_of_n"]
+    assert [each["n"] for each in found] == [1, 2, 4]
+    assert [each["kl"] for each in found] == pytest.approx([0.0, 0.193147, 0.636294], abs=1e-6)
+    values = [each["reward"]["value"] for each in found]
+    assert values == sorted(values)
+    [said] = [event["data"] for event in events(directory, "log") if "best_of_n" in event["data"]]
+    assert said["best_of_n"] == found
+    off = start("grpo", "off", steps=1, best_of_n_samples=0)
+    work(RunDir(off))
+    assert result(off)["best_of_n"] == []
 
 
 def test_memory_is_reported_by_hat_and_the_base_stands_once(start, tiny):

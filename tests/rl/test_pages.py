@@ -101,6 +101,25 @@ def test_checks_that_cannot_work_are_refused_beside_their_field(generator, rewar
     assert not PolicyRun.objects.exists()
 
 
+@pytest.mark.parametrize(
+    ("algorithm", "change", "field"),
+    [
+        ("ppo", {"prompts_per_step": "2"}, "minibatches"),
+        ("grpo", {"lora.dropout": "0.1"}, "lora.dropout"),
+        ("grpo", {"kl_estimator": "k1"}, "kl_estimator"),
+        ("grpo", {"reward_model_weight": "0"}, "checks"),
+        ("best_of_n", {"keep": "8", "samples_per_prompt": "8"}, "keep"),
+    ],
+)
+def test_settings_that_do_not_go_together_are_refused_beside_the_one_to_change(
+    generator, reward_model, as_admin, algorithm, change, field
+):
+    data = {"reward_model": reward_model.pk, "generator": generator.pk, **change}
+    answer = as_admin.post(f"/policies/new/{algorithm}/", data)
+    assert answer.status_code == 422
+    assert list(answer.context["form"].errors) == [field]
+
+
 def test_a_mistake_in_one_of_several_checks_says_in_which(generator, reward_model, as_admin):
     checks = '[{"kind": "number"}, {"kind": "pattern", "pattern": "(("}]'
     data = {"reward_model": reward_model.pk, "generator": generator.pk, "checks": checks}
@@ -199,7 +218,7 @@ def test_the_policy_page_shows_gain_alarms_and_memory(policy_run, as_admin):
     }
     policy_run.save()
     page = as_admin.get(f"/policies/{policy_run.pk}/").content.decode()
-    assert "0.5 [0.25, 0.75]" in page and "/runs/metrics/#kl_runaway" in page
+    assert "0.5 [0.25, 0.75]" in page and "/runs/metrics/#kl_runaway" in page and "raise the KL coefficient" in page
     assert "Stopped at step 3 by an alarm." in page and "the weights of step 2 of 3" in page
     assert "held once for the policy and the reference" in page
     assert "a model for each of them would take 3.8 MiB" in page  # 2,030,000 bytes, and the base once more
