@@ -118,7 +118,7 @@ def test_a_run_stopped_inside_a_step_resumes_to_the_weights_it_would_have_had(st
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_a_checked_reward_rises_without_a_reward_model(start, algorithm):
-    changes = {"steps": 10, "samples_per_prompt": 8, "learning_rate": 2e-2, "eos_penalty": 0.0, "epochs": 1}
+    changes = {"steps": 16, "samples_per_prompt": 8, "learning_rate": 2e-2, "eos_penalty": 0.0, "epochs": 1}
     changes |= {"checks": [LETTERS], "sample_every": 0, "evaluate_every": 10}
     if algorithm in CLIPPED:
         changes["kl_coef"] = 0.0
