@@ -93,7 +93,12 @@ def calibration_words(found: Json) -> str:
     """What the calibration means, in a sentence."""
     scale, ece = found["scale"], found["ece"]
     said = f"Off by {interval(ece, 'percent')} on average"
-    said += f"; a calibrated model would seem off by {percent(found['ece_by_chance'])} on as few pairs."
+    if found["ece_by_chance"] is None:
+        said += (
+            "; what a calibrated model would seem is not known, for the number of people behind a share is not kept."
+        )
+    else:
+        said += f"; a calibrated model would seem off by {percent(found['ece_by_chance'])} on as few pairs."
     if scale is None:
         return said
     if scale <= 0:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from django.db.models import Q, QuerySet
@@ -78,8 +79,7 @@ class ItemIndex:
 
 def evaluation_items(artifact: Artifact, wanted: ItemFilter) -> ItemIndex:
     """The pairs that `wanted` leaves, in its order. What it names and is not there leaves nothing."""
-    with artifact_open(artifact, INDEX) as file:
-        index = json.load(file)
+    index = _index(artifact, artifact.sha256)
     rows = [row for row in index["rows"] if _fits(row, index, wanted)]
     if wanted.order == "sure":
         rows.sort(key=lambda row: -row[4])
@@ -91,6 +91,12 @@ def evaluation_items(artifact: Artifact, wanted: ItemFilter) -> ItemIndex:
         len(index["rows"]),
         any(row[7] for row in index["rows"]),
     )
+
+
+@lru_cache(maxsize=2)  # a page asks for the whole and for what its filter leaves, and then for the next page
+def _index(artifact: Artifact, sha256: str) -> dict[str, Any]:
+    with artifact_open(artifact, INDEX) as file:
+        return json.load(file)
 
 
 def _fits(row: list[Any], index: Mapping[str, Any], wanted: ItemFilter) -> bool:

@@ -121,7 +121,7 @@ class ItemSerializer(serializers.Serializer):
     p = serializers.FloatField(help_text="share of people preferring i")
     weight = serializers.FloatField()
     margin = serializers.FloatField(help_text="strength of the preference, signed towards i")
-    judgements = serializers.IntegerField(help_text="how many place both")
+    judgements = serializers.IntegerField(allow_null=True, help_text="how many place both; null if aggregated")
     score_i = serializers.FloatField()
     score_j = serializers.FloatField()
     probability = serializers.FloatField(help_text="sigma(score_i - score_j)")
@@ -131,6 +131,9 @@ class ItemSerializer(serializers.Serializer):
     tags = serializers.ListField(child=serializers.CharField())
     language = serializers.CharField(allow_blank=True)
     overlap = serializers.ChoiceField(["", "exact", "near"], help_text="of the prompt with the training data")
+    second_score_i = serializers.FloatField(required=False, help_text="by the second model, where there is one")
+    second_score_j = serializers.FloatField(required=False)
+    second_right = serializers.FloatField(required=False, allow_null=True)
 
 
 class ItemPageSerializer(serializers.Serializer):

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 
-from annotate.quality.bootstrap import Floats, cluster_sums, estimate, ratio
+from annotate.quality.bootstrap import Estimate, Floats, cluster_sums, estimate, ratio
 from rewardmodel.training.evaluate import clustered_share
 from rewardmodel.training.measures import Json, ScoredPair, as_json
 
@@ -29,9 +29,10 @@ def calibration(pairs: Sequence[ScoredPair], seed: int = 0) -> Json | None:
     {"bins": [{"low", "high", "n", "confidence": mean, "share": estimate}], "ece": estimate, "ece_by_chance", "brier",
     "log_loss": estimates, "scale"}.
 
-    ece: sum over bins of |sum of confidences - sum of shares| / pairs (Naeini et al. 2015), with the percentile
-    interval of a bootstrap over prompts. It cannot be below 0, so a calibrated model's is above 0 on few pairs:
-    ece_by_chance is its mean if people preferred as the model says, as many of them as there are judgements.
+    ece: sum over bins of |sum of confidences - sum of shares| / pairs (Naeini et al. 2015), with an interval by
+    a bootstrap over prompts (see `_both`). It cannot be below 0, so a calibrated model's is above 0 on few pairs:
+    ece_by_chance is its mean if people preferred as the model says, as many of them as there are judgements;
+    None where that number is not known.
     brier: mean (q - p)^2, 1/4 by guessing. log_loss: mean -(p log q + (1 - p) log(1 - q)), log 2 by guessing.
     scale: see `best_scale`.
     """
@@ -39,15 +40,17 @@ def calibration(pairs: Sequence[ScoredPair], seed: int = 0) -> Json | None:
         return None
     q = np.array([pair.probability for pair in pairs])
     p = np.array([pair.p for pair in pairs])
-    judgements = np.array([max(pair.judgements, 1) for pair in pairs])
+    judgements = [pair.judgements for pair in pairs if pair.judgements is not None]
     confidence, share = np.maximum(q, 1 - q), np.where(q > 0.5, p, np.where(q < 0.5, 1 - p, 0.5))
     keys = [pair.prompt_key for pair in pairs]
     _, cluster = np.unique(np.array(keys), return_inverse=True)
     place = bin_of(confidence)
     return {
         "bins": _bins(keys, place, confidence, share),
-        "ece": as_json(estimate(cluster_sums(cluster, _gaps(place, confidence, share)), _ece, n=len(pairs))),
-        "ece_by_chance": _by_chance(place, confidence, judgements, seed),
+        "ece": as_json(_both(estimate(cluster_sums(cluster, _gaps(place, confidence, share)), _ece, n=len(pairs)))),
+        "ece_by_chance": _by_chance(place, confidence, np.maximum(judgements, 1), seed)
+        if len(judgements) == len(pairs)
+        else None,
         "brier": as_json(estimate(_means(cluster, (q - p) ** 2), ratio, n=len(pairs))),
         "log_loss": as_json(estimate(_means(cluster, _log_losses(pairs)), ratio, n=len(pairs))),
         "scale": best_scale([pair.score_i - pair.score_j for pair in pairs], [pair.p for pair in pairs]),
@@ -111,6 +114,18 @@ def _gaps(place: np.ndarray, confidence: Floats, share: Floats) -> Floats:
 
 def _ece(sums: Floats) -> Floats:
     return np.abs(sums[:, :BINS]).sum(axis=1) / sums[:, BINS]
+
+
+def _both(found: Estimate | None) -> Estimate | None:
+    """The interval that holds the percentile one and the basic one (Davison and Hinkley 1997), from 0 up.
+
+    Drawing prompts anew adds noise, and noise can only add to a sum of absolute values: the percentiles lie too high,
+    at times wholly above the value. Reflected at the value they would lie too low where it is near 0.
+    """
+    if found is None or found.low is None or found.high is None:
+        return found
+    value, low, high = found.value, found.low, found.high
+    return replace(found, low=max(0.0, min(low, value, 2 * value - high)), high=max(high, value, 2 * value - low))
 
 
 def _by_chance(place: np.ndarray, confidence: Floats, judgements: np.ndarray, seed: int) -> float:

@@ -307,8 +307,9 @@ def write_items(
 ) -> None:
     """Write items.jsonl, a line for each pair in the order of the test set, and the index that pages filter by.
 
-    The index: {"dimensions", "tags": names, "rows": [[offset, bytes, dimension, right, confidence, preferred is
-    "shorter" | "alike" | "longer" | "", tags, models differ], ...]}, dimension and tags by number.
+    The index: {"dimensions", "tags": names, "rows": [[offset, bytes, dimension, right, sureness, preferred is
+    "shorter" | "alike" | "longer" | "", tags, models differ], ...]}, dimension and tags by number. Sureness is the
+    distance of the scores, which goes on telling pairs apart where the probability is 1 in every digit.
     """
     tags: dict[str, int] = {}
     dimensions: dict[str, int] = {}
@@ -319,14 +320,13 @@ def write_items(
             line = item(pair, marks[pair.number] if marks else "", other)
             raw = json.dumps(line, ensure_ascii=False).encode() + b"\n"
             file.write(raw)
-            confidence = max(line["probability"], 1 - line["probability"])
             rows.append(
                 [
                     offset,
                     len(raw),
                     dimensions.setdefault(pair.dimension, len(dimensions)),
                     line["right"],
-                    round(confidence, 6),
+                    round(abs(pair.score_i - pair.score_j), 6),
                     length_class(pair),
                     [tags.setdefault(tag, len(tags)) for tag in pair.comparison.tags],
                     other is not None and (pair.score_i - pair.score_j) * (other.score_i - other.score_j) < 0,

@@ -32,8 +32,8 @@ FIFTH = 1.25  # lengths within a fifth of each other count as alike
 class ScoredPair:
     """Responses i < j of a comparison, what people say of them on one dimension, and what the model does.
 
-    number: of the comparison in the test set. p: share preferring i. judgements: how many place both. lengths: in
-    tokens with the one that ends the turn.
+    number: of the comparison in the test set. p: share preferring i. judgements: how many place both; None where they
+    were aggregated, which does not keep their number. lengths: in tokens with the one that ends the turn.
     """
 
     number: int
@@ -45,7 +45,7 @@ class ScoredPair:
     p: float
     weight: float
     margin: float
-    judgements: int
+    judgements: int | None
     score_i: float
     score_j: float
     length_i: int = 0
@@ -105,7 +105,7 @@ def scored_pairs(
                         p=edge.p,
                         weight=edge.weight,
                         margin=edge.margin,
-                        judgements=sum(_places(ranking, i, j) for ranking in rankings),
+                        judgements=_judgements(rankings, i, j),
                         score_i=rows[i][column],
                         score_j=rows[j][column],
                         length_i=tokens[i],
@@ -113,6 +113,16 @@ def scored_pairs(
                     )
                 )
     return found
+
+
+def _judgements(rankings: Sequence[Mapping[str, Any]], i: int, j: int) -> int | None:
+    placing = [ranking for ranking in rankings if _places(ranking, i, j)]
+    return None if any(_is_aggregated(ranking) for ranking in placing) else len(placing)
+
+
+def _is_aggregated(ranking: Mapping[str, Any]) -> bool:
+    """Whether it stands in place of several people's (annotate.datasets.aggregate), or shares were given for it."""
+    return bool(ranking.get("soft")) or ranking.get("annotator") in ("majority", "consensus")
 
 
 def _places(ranking: Mapping[str, Any], i: int, j: int) -> bool:
@@ -139,7 +149,7 @@ def slices(pairs: Sequence[ScoredPair]) -> dict[str, list[Json]]:
     found = {
         "tags": _rows(pairs, lambda pair: pair.comparison.tags, most=MOST_TAGS),
         "strength": _rows(pairs, lambda pair: (strength(pair.margin),), order=STRENGTHS),
-        "people": _rows(pairs, lambda pair: (unanimity(pair),), order=UNANIMITY),
+        "people": _rows(pairs, lambda pair: () if pair.judgements is None else (unanimity(pair),), order=UNANIMITY),
         "length": _rows(pairs, lambda pair: (relative_length(*pair.preferred_length),), order=RELATIVE),
         "size": _rows(pairs, lambda pair: (size(max(pair.length_i, pair.length_j)),), order=SIZES),
         "languages": _rows(pairs, lambda pair: (pair.comparison.language or "not said",), most=MOST_LANGUAGES),
@@ -160,7 +170,7 @@ def strength(margin: float) -> str:
 
 def unanimity(pair: ScoredPair) -> str:
     """How many of those who judged a pair agree with the majority."""
-    if pair.judgements < 2:
+    if not pair.judgements or pair.judgements < 2:
         return UNANIMITY[0]
     share = max(pair.p, 1 - pair.p)
     return UNANIMITY[1 if share == 1 else 2 if share >= 0.75 else 3]
@@ -363,12 +373,13 @@ def best_of_n(comparisons: Sequence[Comparison], scores: Scores, column: int, di
 
 
 def worths(comparison: Comparison, dimension: str) -> list[float] | None:
-    """The share of the other responses that people place below each; None if no ranking places all."""
-    whole = [each["ranks"] for each in comparison.rankings.get(dimension, ()) if None not in each["ranks"]]
+    """The share of the other responses that people place below each, by their weights; None if no one places all."""
+    rankings = [each for each in comparison.rankings.get(dimension, ()) if None not in each["ranks"]]
+    whole = [(weight, each["ranks"]) for each in rankings if (weight := float(each.get("weight", 1.0))) > 0]
     if not whole:
         return None
-    k = len(comparison.responses)
-    return [sum(_below(ranks, place) for ranks in whole) / (len(whole) * (k - 1)) for place in range(k)]
+    k, total = len(comparison.responses), sum(weight for weight, _ in whole)
+    return [sum(weight * _below(ranks, place) for weight, ranks in whole) / (total * (k - 1)) for place in range(k)]
 
 
 def _below(ranks: Sequence[int], place: int) -> float:

@@ -255,6 +255,35 @@ def test_calibration_error_by_hand():
     assert 0 < found["ece_by_chance"] < 0.4
 
 
+def test_aggregated_judgements_are_not_counted_as_one():
+    texts = ["x", "y"]
+    majority = compared("a", texts, [[1, 2]])
+    majority.rankings["good"][0] |= {"annotator": "majority", "weight": 5.0}
+    shares = compared("b", texts, [[1, 2]])
+    shares.rankings["good"][0] |= {"soft": [[0, 1, 0.75]]}
+    alone = compared("c", texts, [[1, 2]])
+    pairs = scored_pairs([majority, shares, alone], [column(LN3, 0.0)] * 3, ["good"])
+    assert [pair.judgements for pair in pairs] == [None, None, 1]
+    assert calibration(pairs)["ece_by_chance"] is None, "shares scatter less the more people there are"
+    assert calibration(pairs[2:])["ece_by_chance"] is not None
+    assert "people" not in slices(pairs)
+
+
+def test_the_interval_of_the_calibration_error_has_it_inside():
+    rows = [(LN3, [[1, 2]] if number % 4 else [[2, 1]]) for number in range(40)]  # right on three of four, as sure
+    found = calibration(pairs_of(*rows))["ece"]
+    assert found["value"] == pytest.approx(0.0, abs=1e-12)
+    assert found["low"] == 0.0, "the percentiles alone would begin above the value"
+    assert found["high"] > 0.02, "and reflected ones would end at it"
+
+
+def test_worth_is_by_weight():
+    comparison = compared("a", ["x", "y", "z"], [[1, 2, 3], [3, 2, 1], [3, 1, 2]])
+    for ranking, weight in zip(comparison.rankings["good"], (3.0, 1.0, 0.0), strict=True):
+        ranking["weight"] = weight
+    assert worths(comparison, "good") == [0.75, 0.5, 0.25]
+
+
 def test_shares_of_several_judgements_count_as_they_are():
     soft = [[1, 2], [1, 2], [1, 2], [2, 1]]  # three of four: as sure as it is right
     found = calibration(pairs_of((LN3, soft), (-LN3, [[2, 1], [2, 1], [2, 1], [1, 2]])))
