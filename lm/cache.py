@@ -75,11 +75,16 @@ class PrefixCache:
         self._capacity = max(self._capacity, -(-longest // _STEP) * _STEP)
         widest = int(prompt.max())
         self._seen = (longest, widest)
-        self._slot_index = torch.arange(len(places), device=self.device)
-        self._own_index = self._own.to(self.device)
-        # Empty slots meet at a spare place behind the others.
-        spare = len(self.prompt_lengths) * self.k
-        self._place_index = torch.where(self._place >= 0, self._place, spare).to(self.device)
+        # Where each slot's new key goes among all keys of one head, and who sits at each place of each prompt. A place
+        # that is empty is given to slot 0, and an empty slot reads place 0: both run along and are ignored.
+        self._row_index = (torch.arange(len(places)) * self._capacity)[:, None]
+        self._own_index = self._own[:, None]
+        taken = (self._place >= 0).nonzero()[:, 0]
+        sitting = torch.zeros(len(self.prompt_lengths) * self.k, dtype=torch.long)
+        sitting[self._place[taken]] = taken
+        self._sitting = sitting.to(self.device)
+        self._place_index = self._place.clamp(min=0).to(self.device)
+        self._write: torch.Tensor | None = None
         # Additive masks [S, 1, 1, P] and [S, 1, 1, L], joined for the one softmax.
         hidden_prompt = torch.arange(widest)[None, :] >= prompt[:, None]
         hidden_own = torch.arange(longest)[None, :] > self._own[:, None]
@@ -103,34 +108,40 @@ class PrefixCache:
                 stores.append(new.new_zeros(shape))
             elif stores[number].shape != shape:
                 stores[number] = _grown(stores[number], shape)
-            stores[number][self._slot_index, :, self._own_index] = new[0].transpose(0, 1)
+            stores[number].view(-1, width).index_copy_(
+                0, self._written(heads), new[0].transpose(0, 1).reshape(-1, width)
+            )
         own_key, own_value = (store[:, :, :longest] for store in stores)
         prompt_key, prompt_value = (store[:, :, :widest] for store in self.prompts[layer])
 
         rows = query[0].transpose(0, 1).reshape(slots, heads, repeats, width) * scaling
         own_scores = rows @ own_key.transpose(-1, -2)
-        prompt_scores = self._leave(self._meet(rows) @ prompt_key.transpose(-1, -2), slots, heads, repeats)
+        prompt_scores = self._leave(self._meet(rows) @ prompt_key.transpose(-1, -2), heads, repeats)
         scores = torch.cat([prompt_scores, own_scores], dim=-1)
-        weights = (scores + self._mask).softmax(dim=-1, dtype=torch.float32).to(query.dtype)
+        weights = scores.add_(self._mask).softmax(dim=-1, dtype=torch.float32).to(query.dtype)
         result = weights[..., widest:] @ own_value
         shared = self._meet(weights[..., :widest]) @ prompt_value
-        result = result + self._leave(shared, slots, heads, repeats)
+        result = result + self._leave(shared, heads, repeats)
         return result.reshape(1, slots, heads * repeats, width)
+
+    def _written(self, heads: int) -> torch.Tensor:
+        """Rows of the samples' keys [S * H_kv * C, D] that this step writes, made once for all layers. [S * H_kv]."""
+        if self._write is None:
+            head = torch.arange(heads)[None, :] * self._capacity
+            self._write = (self._row_index * heads + head + self._own_index).reshape(-1).to(self.device)
+        return self._write
 
     def _meet(self, rows: torch.Tensor) -> torch.Tensor:
         """Bring the rows [S, H_kv, R, X] of one prompt together: [G, H_kv, k * R, X]."""
         groups, (_, heads, repeats, width) = len(self.prompt_lengths), rows.shape
-        table = rows.new_zeros(groups * self.k + 1, heads, repeats, width)
-        table[self._place_index] = rows
-        table = table[:-1].view(groups, self.k, heads, repeats, width).transpose(1, 2)
-        return table.reshape(groups, heads, self.k * repeats, width)
+        table = rows.index_select(0, self._sitting).view(groups, self.k, heads, repeats, width)
+        return table.transpose(1, 2).reshape(groups, heads, self.k * repeats, width)
 
-    def _leave(self, table: torch.Tensor, slots: int, heads: int, repeats: int) -> torch.Tensor:
+    def _leave(self, table: torch.Tensor, heads: int, repeats: int) -> torch.Tensor:
         """Undo `_meet`."""
         groups, width = table.shape[0], table.shape[-1]
         table = table.view(groups, heads, self.k, repeats, width).transpose(1, 2)
-        places = self._place_index.clamp(max=groups * self.k - 1)
-        return table.reshape(groups * self.k, heads, repeats, width)[places]
+        return table.reshape(groups * self.k, heads, repeats, width).index_select(0, self._place_index)
 
     def compact(self, slots: list[int]) -> dict[int, int]:
         """Keep only `slots`, all of them taken, and the prompts they continue; return each such group's new number."""

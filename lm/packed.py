@@ -3,6 +3,8 @@
 Decoding multiplies a few dozen rows with every weight matrix, and there torch's row-major `F.linear` reaches a fraction
 of what oneDNN does on weights it has reordered for itself. `packed` swaps the linear layers of a model for such copies
 while it lasts, adapters merged into them, and puts the model back untouched. It costs one more copy of the weights.
+Layers that read the same input become one product. CPU time of all products of one step of SmolLM2-135M, in ms: with
+32 rows 140 as they are, 112 packed, 106 joined; with 8 rows 104, 74, 66.
 """
 
 from __future__ import annotations
@@ -17,6 +19,8 @@ from torch import nn
 
 # Rows the layout is tuned for; other counts work too.
 _ROWS = 32
+# Layers that transformers' models call one after the other on the same input: one product for all of them.
+_TOGETHER = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))
 
 
 class PackedLinear(nn.Module):
@@ -33,6 +37,38 @@ class PackedLinear(nn.Module):
         rows = x.reshape(-1, x.shape[-1])
         result = torch.ops.mkldnn._linear_pointwise(rows, self._weight[0], self._bias[0], "none", [], "")
         return result.view(*x.shape[:-1], self._out)
+
+
+class _Joint:
+    """Layers of one input as one `PackedLinear`, which runs when the first of them is asked."""
+
+    def __init__(self, layers: list[tuple[torch.Tensor, torch.Tensor | None]]) -> None:
+        self.sizes = [weight.shape[0] for weight, _ in layers]
+        biases = [bias for _, bias in layers if bias is not None]
+        self.all = PackedLinear(torch.cat([weight for weight, _ in layers]), torch.cat(biases) if biases else None)
+        self._input: torch.Tensor | None = None
+        self._parts: list[torch.Tensor | None] = []
+
+    def part(self, number: int, x: torch.Tensor) -> torch.Tensor:
+        """What layer `number` makes of `x`."""
+        if self._input is not x or self._parts[number] is None:
+            self._input, self._parts = x, list(self.all(x).split(self.sizes, dim=-1))
+        found, self._parts[number] = self._parts[number], None
+        if not any(part is not None for part in self._parts):
+            self._input = None
+        assert found is not None
+        return found
+
+
+class _JointPart(nn.Module):
+    """One of the layers of a `_Joint`."""
+
+    def __init__(self, joint: _Joint, number: int) -> None:
+        super().__init__()
+        self._joint, self._number = joint, number
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self._joint.part(self._number, x)
 
 
 @contextlib.contextmanager
@@ -63,13 +99,26 @@ def _helps(model: nn.Module) -> bool:
 
 
 def _swap(parent: nn.Module, swapped: list[tuple[nn.Module, str, nn.Module]]) -> None:
+    for names in _TOGETHER:
+        layers = [_effective(getattr(parent, name)) if hasattr(parent, name) else None for name in names]
+        known = [layer for layer in layers if layer is not None]
+        if len(known) == len(names) and len({bias is None for _, bias in known}) == 1:
+            joint = _Joint(known)
+            for number, name in enumerate(names):
+                _replace(parent, name, _JointPart(joint, number), swapped)
     for name, child in parent.named_children():
+        if isinstance(child, _JointPart):
+            continue
         effective = _effective(child)
         if effective is None:
             _swap(child, swapped)
         else:
-            setattr(parent, name, PackedLinear(*effective))
-            swapped.append((parent, name, child))
+            _replace(parent, name, PackedLinear(*effective), swapped)
+
+
+def _replace(parent: nn.Module, name: str, module: nn.Module, swapped: list[tuple[nn.Module, str, nn.Module]]) -> None:
+    swapped.append((parent, name, getattr(parent, name)))
+    setattr(parent, name, module)
 
 
 def _effective(module: nn.Module) -> tuple[torch.Tensor, torch.Tensor | None] | None:

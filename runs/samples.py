@@ -13,7 +13,8 @@ from runs.models import Run, RunEvent
 
 NEWEST = 4  # of samples that do not come again
 PROMPTS = 32
-DIFFERENT = 800  # words; of longer texts no difference is marked
+DIFFERENT = 200  # words between what both begin and end with; where more differ, the whole stretch is marked
+REPEATED = 4  # uses of a word, on average, from which on a text is taken to repeat itself
 
 
 @dataclass(frozen=True)
@@ -117,13 +118,33 @@ def differences(before: str, after: str) -> tuple[list[Words], list[Words]]:
     if before == after:
         return [Words(before, False)], [Words(after, False)]
     old, new = (re.findall(r"\s*\w+|\s*[^\w\s]|\s+", text) for text in (before, after))
-    if max(len(old), len(new)) > DIFFERENT:
-        return [Words(before, False)], [Words(after, False)]
-    same = [block for block in SequenceMatcher(None, old, new, autojunk=False).get_matching_blocks() if block.size]
+    same = _same(old, new)
     return (
-        _stretches(old, [(block.a, block.a + block.size) for block in same]),
-        _stretches(new, [(block.b, block.b + block.size) for block in same]),
+        _stretches(old, [(start, start + size) for start, _, size in same]),
+        _stretches(new, [(start, start + size) for _, start, size in same]),
     )
+
+
+def _same(old: list[str], new: list[str]) -> list[tuple[int, int, int]]:
+    """What both have in common: (place in `old`, place in `new`, words).
+
+    Matching is quadratic in the words, and cubic where they repeat themselves, as the text of a collapsed policy
+    does; pages ask for it every two seconds. So it is left out where it costs, and only the ends are compared.
+    """
+    shorter = min(len(old), len(new))
+    head = next((place for place in range(shorter) if old[place] != new[place]), shorter)
+    rest = shorter - head
+    tail = next((place for place in range(rest) if old[-1 - place] != new[-1 - place]), rest)
+    inner_old, inner_new = old[head : len(old) - tail], new[head : len(new) - tail]
+    found = [(0, 0, head), (len(old) - tail, len(new) - tail, tail)]
+    if not any(_costs(inner) for inner in (inner_old, inner_new)):
+        blocks = SequenceMatcher(None, inner_old, inner_new, autojunk=False).get_matching_blocks()
+        found += [(head + block.a, head + block.b, block.size) for block in blocks]
+    return sorted(block for block in found if block[2])
+
+
+def _costs(words: list[str]) -> bool:
+    return len(words) > DIFFERENT or (len(words) > 20 and len(words) > REPEATED * len(set(words)))
 
 
 def _stretches(words: list[str], same: list[tuple[int, int]]) -> list[Words]:

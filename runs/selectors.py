@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from operator import itemgetter
+from threading import Lock
 
 from django.db.models import QuerySet
 from django.utils import timezone
@@ -21,6 +22,7 @@ NUMBERS = (float, int, type(None))
 REMEMBERED_RUNS, REMEMBERED_VALUES = 8, 200_000  # by each process, some 30 MB at most for a run
 
 _remembered: dict[tuple[int, datetime], Reported] = {}
+_remembering = Lock()  # requests of one process run in several threads
 
 
 @dataclass(frozen=True)
@@ -77,22 +79,28 @@ def _reported(run: Run) -> Reported:
     """
     events = RunEvent.objects.filter(run_id=run.pk, type=RunEvent.Type.METRICS, step__isnull=False)
     key = (run.pk, run.created_at)
-    known = _remembered.pop(key, None)
+    with _remembering:
+        known = _remembered.get(key)
     if known is None or events.filter(id__lte=known.last).count() != known.count:
         known = Reported(0, 0, {})
-    new = events.filter(id__gt=known.last).order_by("id").values_list("id", "step", "data")
+    new = list(events.filter(id__gt=known.last).order_by("id").values_list("id", "step", "data"))
+    if not new:
+        return known
+    # Others may be reading what is known: it is not added to but replaced.
     found = Reported(known.count, known.last, {name: dict(values) for name, values in known.series.items()})
-    for pk, step, data in new.iterator(chunk_size=5000):
+    for pk, step, data in new:
         found.count, found.last = found.count + 1, pk
         for name, value in data.items():
             if type(value) in NUMBERS:
                 found.series.setdefault(name, {})[step] = value
                 found.values += 1
     found.values += known.values
-    if found.values <= REMEMBERED_VALUES:
-        _remembered[key] = found
+    with _remembering:
+        _remembered.pop(key, None)
+        if found.values <= REMEMBERED_VALUES:
+            _remembered[key] = found
         while len(_remembered) > REMEMBERED_RUNS:
-            _remembered.pop(next(iter(_remembered)), None)
+            del _remembered[next(iter(_remembered))]
     return found
 
 

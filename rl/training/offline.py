@@ -129,7 +129,7 @@ def prepare(
 
 
 def reference_logprobs(
-    run: RunDir, actor: Actor, groups: Sequence[Group], batch_tokens: int, split: str, world: World
+    run: RunDir, actor: Actor, groups: Sequence[Group], batch_tokens: int, split: str, world: World = ALONE
 ) -> list[list[float]]:
     """Log-prob of every response under the reference, computed once per dataset and kept in the run directory."""
     path = run.path / f"{split}-{REFERENCE}"

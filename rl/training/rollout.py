@@ -18,7 +18,7 @@ from lm.seeds import seed_of
 from rewardmodel.training.interrupt import Interrupted
 from rl.training.actor import Actor
 from rl.training.advantages import Estimates, Experience, estimate
-from rl.training.config import OnlineSettings
+from rl.training.config import GRPOConfig, OnlineSettings
 from rl.training.critic import Critic
 from rl.training.estimators import RunningMoments, scaled_rewards
 from rl.training.judge import Judge, Verdict
@@ -32,7 +32,8 @@ class Rollout:
     """Prompts with their responses; everything else by response (N of them, in order) or padded to [N, T].
 
     `verdict` is what the responses earn, scores [N] that scaled and less the penalty for no end. `sampled` are the
-    log-probs that the sampler drew with, `old` the same by the forward that trains.
+    log-probs that the sampler drew with, `old` the same by the forward that trains (filled in by the update where
+    `said_by_update`).
     """
 
     prompts: list[Prompt]
@@ -110,8 +111,13 @@ def roll_out(
             reference = logprobs(actor, model, groups, config.temperature, world)
         # The sampler's own log-probs differ by rounding (it decodes token by token, on packed and merged weights): by
         # 1e-4 in float32 and far more in bfloat16. Ratio and KL must start from the arithmetic that the update uses,
-        # and one forward without gradients is little beside the update's many with.
-        old = logprobs(actor, actor.model, groups, config.temperature, world)
+        # and one forward without gradients is little beside the update's many with. Where it has only one, that one
+        # says it.
+        old = (
+            reference
+            if said_by_update(config, world)
+            else logprobs(actor, actor.model, groups, config.temperature, world)
+        )
         values = None
         if critic is not None:
             with critic.worn():
@@ -140,6 +146,14 @@ def roll_out(
         moments=moments,
         seconds=seconds,
     )
+
+
+def said_by_update(config: OnlineSettings, world: World) -> bool:
+    """Whether `old` is left to the update: a step of GRPO in one process that is one optimizer step.
+
+    Its advantages do not need the policy's log-probs, and its first forward is made by the weights that sampled.
+    """
+    return isinstance(config, GRPOConfig) and config.epochs == config.minibatches == 1 and world.size == 1
 
 
 def answer(

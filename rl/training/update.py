@@ -20,7 +20,7 @@ from rl.training.actor import Actor
 from rl.training.config import BestOfNConfig, ClippedSettings, GRPOConfig, OnlineSettings, PPOConfig
 from rl.training.critic import Critic
 from rl.training.prompts import Prompt
-from rl.training.rollout import Rollout
+from rl.training.rollout import Rollout, padded, said_by_update
 
 Sums = dict[str, float]
 # A minibatch's part: groups as they are learnt, and which of the rollout's rows their responses are.
@@ -132,6 +132,8 @@ class Updater:
             logprobs, entropies = response_statistics(self.actor.model, groups, temperature=config.temperature)
         new = _flat(logprobs)
         mask = rollout.mask[rows]
+        if said_by_update(config, self.world):
+            rollout.old[rows] = padded(logprobs, mask).detach()
         old, advantages = rollout.old[rows][mask], rollout.estimates.advantages[rows][mask]
         if isinstance(config, ClippedSettings):
             loss, clipped = estimators.ppo_policy_loss(new, old, advantages, clip=config.ratio_clip)

@@ -105,4 +105,14 @@ function moveAlong(chart, event) {
   if (to === undefined) return;
   event.preventDefault();
   show(chart, steps[Math.min(Math.max(to, 0), steps.length - 1)]);
+  say(chart);
+}
+
+// Whoever reads by ear is told what the keys came to; a pointer would say too much.
+function say(chart) {
+  const figure = chart.closest("figure");
+  const values = [...figure.querySelectorAll("[data-line]")].map(
+    (item) => `${item.querySelector(".name").textContent.trim()} ${item.querySelector(".value").textContent}`,
+  );
+  figure.querySelector("[data-said]").textContent = `${figure.querySelector(".chart-at").textContent}: ${values.join(", ")}`;
 }

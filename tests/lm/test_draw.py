@@ -23,6 +23,18 @@ def test_tokens_are_drawn_as_often_as_the_tempered_softmax_says():
         assert torch.allclose(found, (LOGITS / temperature).softmax(-1), atol=2e-4)
 
 
+def test_words_of_every_block_are_drawn_by_their_share_and_impossible_ones_never():
+    logits = torch.randn(1000, generator=torch.Generator().manual_seed(0))
+    logits[[0, 255, 256, 700, 999]] = float("-inf")
+    found = shares(logits, Sampling(temperature=1.0, top_p=1.0), 200_000)
+    assert torch.allclose(found, logits.softmax(-1), atol=2e-5)
+    assert found[[0, 255, 256, 700, 999]].tolist() == [0.0] * 5
+    ends = torch.tensor([0.0, 1.0 - 2**-53], dtype=torch.float64)
+    ids, logprobs = draw(logits.expand(2, -1), ends, Sampling(temperature=1.0, top_p=1.0))
+    assert ids.tolist() == [1, 998]
+    assert torch.allclose(logprobs, logits.log_softmax(-1)[ids])
+
+
 def test_top_k_keeps_the_likeliest_in_proportion():
     wanted = torch.tensor([0.0, math.e**3, 0.0, math.e**2, 0.0])
     assert torch.allclose(

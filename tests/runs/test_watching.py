@@ -136,6 +136,22 @@ def test_words_that_the_other_text_lacks_are_marked():
     assert differences("", "new")[1][0].changed
 
 
+def test_a_word_that_changed_in_a_long_text_is_found():
+    words = [f"w{number}" for number in range(5000)]
+    _, after = differences(" ".join(words), " ".join([*words[:2500], "another", *words[2501:]]))
+    assert [part.text for part in after if part.changed] == [" another"]
+
+
+def test_text_that_repeats_itself_is_not_matched_word_by_word(monkeypatch):
+    def matched(*args, **kwargs):
+        raise AssertionError("this takes seconds")
+
+    monkeypatch.setattr("runs.samples.SequenceMatcher", matched)
+    before, after = differences("So " + "the of " * 400 + "end", "So " + "of the the " * 266 + "end")
+    assert [part.text for part in before if not part.changed] == ["So", " end"]
+    assert "".join(part.text for part in after) == "So " + "of the the " * 266 + "end"
+
+
 def test_hostile_answers_and_prompts_are_text(run, as_admin):
     answer(run, 0, HOSTILE, prompt=HOSTILE)
     answer(run, 5, f"{HOSTILE} and <b>more</b>", prompt=HOSTILE)
