@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -562,8 +563,6 @@ def test_what_an_annotator_gets_differs_in_nothing_from_ordinary_work(
     Assignment.objects.filter(pk=again.pk).update(id=assignment.pk)
     assert again.comparison_id == comparison.pk and order == assignment.display_order
     sent = seen()
-    import difflib, re as r
-    print("DIFF", [x for x in difflib.ndiff(r.split(r"[ ,]", ordinary[0]), r.split(r"[ ,]", sent[0])) if x[0] in "+-"])
     assert sent == ordinary
     for word in ("conflict", "relabel", "again to", "score", "0.88", "88 %", "reward"):
         assert word not in sent[1].lower()
@@ -571,10 +570,9 @@ def test_what_an_annotator_gets_differs_in_nothing_from_ordinary_work(
 
 
 def without_clock(text: str) -> str:
-    import re
-
+    """A page or an answer without its times, and without the token that each request has of its own."""
     text = re.sub(r"\d{4}-\d\d-\d\dT[\d:.]+(Z|\+00:00)?", "TIME", text)
-    return re.sub(r'(csrfmiddlewaretoken" value="|csrf[^"]*"[^"]*content="|nonce=")[^"]*', r"\1", text)
+    return re.sub(r'(csrfmiddlewaretoken" value="|data-now=")[^"]*', r"\1", text)
 
 
 def test_the_number_of_queries_does_not_grow_with_the_queue(
@@ -617,9 +615,6 @@ def test_judgements_become_a_dataset_an_evaluation_conflicts_and_are_judged_agai
     assert evaluation.state == "succeeded", evaluation.error
     address = reverse("rewardmodel:conflicts", args=[evaluation.pk])
     assert f'href="{address}"' in as_admin.get(evaluation.get_evaluation_url()).content.decode()
-    assert (
-        "4 comparisons with" in as_admin.get(address, {"sure_0": "", "sure_1": "50", "agreeing": "0"}).content.decode()
-    )
     wanted = Wanted({"helpfulness": 0.5})
     assert len(found(evaluation, wanted)) == 4
     assert send(evaluation, admin, wanted, count=2).count == 2
