@@ -23,12 +23,17 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 def plain(text: object) -> str:
     """Words of people or models as one line of text: no markup, no line ends."""
-    return re.sub(r"([\\`*_\[\]<>|#!])", r"\\\1", " ".join(str(text).split()))
+    return re.sub(r"([\\`*_\[\]<>|#!])", r"\\\1", line(text))
+
+
+def line(text: object) -> str:
+    """The same words without line ends."""
+    return " ".join(str(text).split())
 
 
 def code(text: object) -> str:
     """A name as code within a line. A backtick cannot be quoted there, so it becomes an apostrophe."""
-    return f"`{' '.join(str(text).split()).replace('`', chr(39)).replace('|', '¦')}`" if str(text).strip() else "–"
+    return f"`{line(text).replace('`', chr(39)).replace('|', '¦')}`" if str(text).strip() else "–"
 
 
 def fenced(text: str, language: str = "text") -> list[str]:
@@ -42,9 +47,8 @@ def estimate(value: Mapping[str, Any] | None, *, percent: bool = False) -> str:
     """{"value", "low", "high"} as a figure with its interval in brackets."""
     if not value:
         return "–"
-    return f"{figure(value['value'], percent=percent)} [{figure(value['low'], percent=percent)}, " + (
-        f"{figure(value['high'], percent=percent)}]"
-    )
+    low, high = (figure(value[end], percent=percent).removesuffix(" %") for end in ("low", "high"))
+    return f"{figure(value['value'], percent=percent)} [{low}, {high}]"
 
 
 def figure(value: object, *, percent: bool = False) -> str:

@@ -115,6 +115,9 @@ class MergeKind(RunKind):
     def finish(self, run: Run, run_dir: Path, result: dict[str, Any]) -> None:
         """The artifact is all there is to it."""
 
+    def audit_scope(self, run: MergeRun) -> str:  # type: ignore[override]
+        return PolicyKind().audit_scope(run.policy_run)
+
     def detail_url(self, run: Run) -> str | None:
         return run.get_policy_url() if isinstance(run, MergeRun) else None
 

@@ -6,10 +6,10 @@ a model that was not told apart from guessing.
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+
+from lm.cards import code, estimate, fenced, figure, front_matter, line, plain, settings_table, table
 
 README = "README.md"
 
@@ -51,7 +51,7 @@ def model_card(reward: Figures, result: Figures, about: Figures) -> str:
     return "\n".join(
         [
             *_front_matter(name, reward, result, about),
-            f"# {_text(name)}",
+            f"# {plain(name)}",
             "",
             "For a conversation and a response to it this model gives "
             + (f"{len(reward['dimensions'])} scores: " if len(reward["dimensions"]) > 1 else "a score of ")
@@ -94,7 +94,7 @@ def loading_code(reward: Figures) -> str:
         'answer = tokenizer(response, add_special_tokens=False)["input_ids"]',
         "ids = torch.tensor([prompt + answer + [model.config.eos_token_id]])",
         "with torch.no_grad():",
-        f"    scores = model(ids).logits[0]  # {_code(_listed(reward['dimensions']))}",
+        f"    scores = model(ids).logits[0]  # {line(', '.join(reward['dimensions']))}",
     ]
     return "\n".join(lines)
 
@@ -103,33 +103,31 @@ def loading_code(reward: Figures) -> str:
 
 
 def _front_matter(name: str, reward: Figures, result: Figures, about: Figures) -> list[str]:
-    base, licence = about.get("public_base"), about.get("licence")
-    lines = [
-        "---",
-        "library_name: transformers",
-        "pipeline_tag: text-classification",
-        "tags: [reward-model, rlhf, preference, plumbline]",
-        *([f"base_model: {_yaml(base)}"] if base else []),
-        *([f"license: {_yaml(licence)}"] if licence else []),
+    dataset = line(about.get("dataset") or "preferences")
+    metrics = [
+        {
+            "type": "accuracy",
+            "name": f"Held-out pairwise accuracy, {line(each)}",
+            "value": round(result["accuracy"][each]["value"], 4),
+        }
+        for each in reward["dimensions"]
+        if result["accuracy"].get(each)
     ]
-    measured = [each for each in reward["dimensions"] if result["accuracy"].get(each)]
-    if measured:
-        lines += [
-            "model-index:",
-            f"- name: {_yaml(name)}",
-            "  results:",
-            "  - task: {type: text-classification, name: Preference}",
-            f"    dataset: {{name: {_yaml(about.get('dataset') or 'preferences')}, "
-            f"type: {_yaml(about.get('dataset') or 'preferences')}, split: test, "
-            f"revision: {_yaml(reward['dataset_sha256'])}}}",
-            "    metrics:",
-        ]
-        lines += [
-            f"    - {{type: accuracy, name: {_yaml(f'Held-out pairwise accuracy, {each}')}, "
-            f"value: {result['accuracy'][each]['value']:.4f}}}"
-            for each in measured
-        ]
-    return [*lines, "---", ""]
+    measured = {
+        "task": {"type": "text-classification", "name": "Preference"},
+        "dataset": {"name": dataset, "type": dataset, "split": "test", "revision": reward["dataset_sha256"]},
+        "metrics": metrics,
+    }
+    return front_matter(
+        {
+            "library_name": "transformers",
+            "pipeline_tag": "text-classification",
+            "tags": ["reward-model", "rlhf", "preference", "plumbline"],
+            "base_model": about.get("public_base"),
+            "license": about.get("licence"),
+            "model-index": [{"name": line(name), "results": [measured]}] if metrics else None,
+        }
+    )
 
 
 def _accuracy(reward: Figures, result: Figures, about: Figures) -> list[str]:
@@ -138,15 +136,15 @@ def _accuracy(reward: Figures, result: Figures, about: Figures) -> list[str]:
         return [*lines, "**Not measured.** The dataset has no held-out preferences.", ""]
     agreement = about.get("agreement") or {}
     heads = ["dimension", "held-out accuracy", "choosing the longer", "pairs", "prompts", "accuracy in training"]
-    lines += _header([*heads, *(["two annotators agree"] if agreement else [])])
+    rows = []
     for name in reward["dimensions"]:
         found = result["accuracy"].get(name)
-        cells = [_text(name), _share(found), _share(result["baseline_longer"].get(name))]
+        cells = [plain(name), _share(found), _share(result["baseline_longer"].get(name))]
         cells += [_count(found, "n"), _count(found, "prompts"), _share(result["train_accuracy"].get(name))]
-        lines.append(_row([*cells, *([_share(agreement.get(name))] if agreement else [])]))
+        rows.append([*cells, *([_share(agreement.get(name))] if agreement else [])])
     return [
         *lines,
-        "",
+        *table([*heads, *(["two annotators agree"] if agreement else [])], rows),
         "*Held-out accuracy* is the share of pairs, of prompts that training never saw, which the model orders as the "
         "majority of judgements does; one half is guessing. *Choosing the longer* is what preferring the response with "
         "more characters gets on the same pairs. "
@@ -156,7 +154,7 @@ def _accuracy(reward: Figures, result: Figures, about: Figures) -> list[str]:
         )
         + "In brackets are 95 % intervals that count the pairs of a prompt together.",
         "",
-        f"Held-out loss {_figure(result.get('loss'))}, in training {_figure(result.get('train_loss'))}"
+        f"Held-out loss {figure(result.get('loss'))}, in training {figure(result.get('train_loss'))}"
         + (" (0.693 is guessing)." if reward["config"].get("loss") == "bradley_terry" else "."),
         "",
     ]
@@ -199,7 +197,7 @@ def limits(reward: Figures, result: Figures, about: Figures) -> Iterator[str]:
 
 
 def _limits_of(name: str, result: Figures) -> Iterator[str]:
-    said = f"**{_text(name)}**"
+    said = f"**{plain(name)}**"
     found, train = result["accuracy"].get(name), result["train_accuracy"].get(name)
     if not found:
         yield f"{said}: not measured on held-out pairs, so nothing is known of its accuracy."
@@ -224,17 +222,18 @@ def _limits_of(name: str, result: Figures) -> Iterator[str]:
 
 
 def _loading(reward: Figures) -> list[str]:
-    lines = ["## How to use it", "", "```python", loading_code(reward), "```", ""]
+    lines = ["## How to use it", "", *fenced(loading_code(reward), "python")]
     lines += [
         "The score is the logit at the end-of-turn token that closes the response. For a reward around zero, as policy "
         "training wants it, subtract `shift` in `reward.json`, the mean score over the dataset's responses:",
         "",
-        *_header(["dimension", "shift", "spread of scores"]),
-        *(
-            _row([_text(name), _figure(reward["shift"].get(name)), _figure(reward.get("std", {}).get(name))])
-            for name in reward["dimensions"]
+        *table(
+            ["dimension", "shift", "spread of scores"],
+            [
+                [plain(name), figure(reward["shift"].get(name)), figure(reward.get("std", {}).get(name))]
+                for name in reward["dimensions"]
+            ],
         ),
-        "",
         f"Prompts are cut to {reward['max_prompt_tokens']:,} tokens from the oldest turn on, responses to "
         f"{reward['max_response_tokens']:,}.",
         "",
@@ -247,12 +246,13 @@ def _length(reward: Figures, result: Figures) -> list[str]:
     return [
         "## Length",
         "",
-        *_header(["dimension", "score and length", "people's preference and length"]),
-        *(
-            _row([_text(name), _sign(found["scores"].get(name)), _sign(found["preferences"].get(name))])
-            for name in reward["dimensions"]
+        *table(
+            ["dimension", "score and length", "people's preference and length"],
+            [
+                [plain(name), _sign(found["scores"].get(name)), _sign(found["preferences"].get(name))]
+                for name in reward["dimensions"]
+            ],
         ),
-        "",
         "Correlations with the length in tokens, within comparisons: 0 is no relation, 1 is length alone.",
         "",
     ]
@@ -268,20 +268,19 @@ def _ensemble(reward: Figures, result: Figures) -> list[str]:
         "",
     ]
     if result.get("disagreement"):
-        lines += _header(["dimension", "members' accuracies", "disagreement", "where right", "where wrong", "AUROC"])
+        heads = ["dimension", "members' accuracies", "disagreement", "where right", "where wrong", "AUROC"]
+        rows = []
         for name, found in result["disagreement"].items():
             values = [each[name]["value"] for each in result["member_accuracy"] if name in each]
-            lines.append(
-                _row(
-                    [
-                        _text(name),
-                        f"{100 * min(values):.1f} to {100 * max(values):.1f} %" if values else "–",
-                        *(_figure(found[key]) for key in ("mean", "when_right", "when_wrong", "auroc")),
-                    ]
-                )
+            rows.append(
+                [
+                    plain(name),
+                    f"{100 * min(values):.1f} to {100 * max(values):.1f} %" if values else "–",
+                    *(figure(found[key]) for key in ("mean", "when_right", "when_wrong", "auroc")),
+                ]
             )
         lines += [
-            "",
+            *table(heads, rows),
             "*Disagreement* is the standard deviation over members of a pair's score difference. *AUROC* is the "
             "probability that a pair ordered wrongly has more of it than one ordered rightly; 0.5 knows nothing of "
             "errors.",
@@ -296,7 +295,7 @@ def _data(reward: Figures, result: Figures, about: Figures) -> list[str]:
     return [
         "## Data",
         "",
-        f"{_text(about['dataset']) if about.get('dataset') else 'A dataset version'}, "
+        f"{plain(about['dataset']) if about.get('dataset') else 'A dataset version'}, "
         f"sha256 `{reward['dataset_sha256']}`: {counts['train']:,} comparisons for training{aside}, {counts['test']:,} "
         "held out by a hash of the prompt, so that no prompt is on both sides.",
         "",
@@ -308,7 +307,7 @@ def _data(reward: Figures, result: Figures, about: Figures) -> list[str]:
 
 def _training(reward: Figures, result: Figures, about: Figures) -> list[str]:
     config = reward["config"]
-    start = f" (`{_code(about['start'])}`)" if about.get("start") else ""
+    start = f" ({code(about['start'])})" if about.get("start") else ""
     objective = {
         "bradley_terry": "Bradley-Terry over all pairs of a comparison's K responses",
         "plackett_luce": "Plackett-Luce over each ranking as a whole",
@@ -320,9 +319,7 @@ def _training(reward: Figures, result: Figures, about: Figures) -> list[str]:
         f"Base: {_base(reward, about)}{start}. Trained: {METHODS[config['method']]}, "
         f"{result['trainable_parameters']:,} numbers, {result['steps']:,} steps{stopped}. Objective: {objective}.",
         "",
-        *_header(["setting", "value"]),
-        *(_row([key, _setting(value)]) for key, value in _flat(config)),
-        "",
+        *settings_table(config),
     ]
 
 
@@ -340,7 +337,7 @@ def _lineage(reward: Figures, about: Figures) -> list[str]:
 
 def _licence(reward: Figures, about: Figures) -> list[str]:
     if about.get("licence"):
-        said = f"The base model stands under `{_code(about['licence'])}`, whose terms go with these weights."
+        said = f"The base model stands under {code(about['licence'])}, whose terms go with these weights."
     else:
         said = "The licence of the base model is not known here. Look it up before you pass these weights on."
     return ["## Licence", "", f"{said} The terms of the data are those of its dataset card.", ""]
@@ -352,69 +349,26 @@ def _licence(reward: Figures, about: Figures) -> list[str]:
 def _base(reward: Figures, about: Figures) -> str:
     """What the base is called; a directory of the machine that trained is nobody's business but its own."""
     if about.get("public_base"):
-        return f"`{_code(about['public_base'])}`"
+        return code(about["public_base"])
     name = str(reward["base_model"]).rstrip("/")
-    return f"`{_code(name.rpartition('/')[2] or name)}`, a local directory"
-
-
-def _flat(config: Figures, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in config.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield prefix + key, value
-
-
-def _setting(value: Any) -> str:
-    if isinstance(value, list):
-        return _listed(value) if value else "all"
-    return "–" if value is None else _text(str(value))
+    return f"{code(name.rpartition('/')[2] or name)}, a local directory"
 
 
 def _sources(sources: Mapping[str, int]) -> str:
-    return ", ".join(f"{SOURCES.get(name, _text(name))} ({count:,} judgements)" for name, count in sources.items())
+    return ", ".join(f"{SOURCES.get(name, plain(name))} ({count:,} judgements)" for name, count in sources.items())
 
 
 def _listed(names: Sequence[str]) -> str:
-    return ", ".join(_text(name) for name in names)
+    return ", ".join(plain(name) for name in names)
 
 
-def _header(names: Sequence[str]) -> list[str]:
-    return [_row(names), "|" + "---|" * len(names)]
-
-
-def _row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
-
-
-def _share(found: Mapping[str, float] | None) -> str:
-    if not found or found.get("value") is None:
-        return "–"
-    return f"{100 * found['value']:.1f} % [{100 * found['low']:.1f}, {100 * found['high']:.1f}]"
+def _share(found: Mapping[str, Any] | None) -> str:
+    return estimate(found, percent=True) if found and found.get("value") is not None else "–"
 
 
 def _count(found: Mapping[str, int] | None, key: str) -> str:
     return f"{found[key]:,}" if found else "–"
 
 
-def _figure(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
-
-
 def _sign(value: float | None) -> str:
     return "–" if value is None else f"{value:+.2f}"
-
-
-def _text(words: str) -> str:
-    """Words of people as text in Markdown: no markup, no line ends."""
-    return re.sub(r"([\\`*_\[\]<>|#!])", r"\\\1", " ".join(words.split()))
-
-
-def _code(words: str) -> str:
-    """Words of people inside a code span."""
-    return " ".join(words.replace("`", "'").split())
-
-
-def _yaml(words: str) -> str:
-    """A YAML string: JSON is one, whatever is in it."""
-    return json.dumps(" ".join(str(words).split()), ensure_ascii=False)

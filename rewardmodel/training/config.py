@@ -197,7 +197,7 @@ class RewardConfig(AdapterSettings):
         ge=1,
         le=64,
         title="Processes",
-        description="Processes that share every step, one for each GPU. The result is that of one process.",
+        description="Processes that share every step, one for each GPU. With a dropout of 0 the result is that of one.",
     )
     chat_template: Literal["model", "dialogue"] = Field(
         default="model",

@@ -17,7 +17,8 @@ class Interrupted(Exception):
 def interruptible(backbone: nn.Module, stop: Callable[[], bool]) -> Iterator[None]:
     """Within, `stop()` is asked before every layer, forwards and backwards, and Interrupted raised once it is true.
 
-    On a CPU one pass of a full batch can take a minute, and a run must stop within seconds.
+    On a CPU one pass of a full batch can take a minute, and a run must stop within seconds. Between passes nothing is
+    asked: of several processes one alone would leave, and the others wait for it.
     """
 
     def check() -> None:
@@ -36,9 +37,7 @@ def interruptible(backbone: nn.Module, stop: Callable[[], bool]) -> Iterator[Non
     for layer in _layers(backbone):
         handles += [layer.register_forward_pre_hook(before), layer.register_forward_hook(after)]
     try:
-        check()
         yield
-        check()
     finally:
         for handle in handles:
             handle.remove()

@@ -66,20 +66,20 @@ class Trainer:
         self.batch_tokens = batch_tokens(config)
         self.step = 0
         self.best = Best()
+        self.measured_step = 0
         self._saved_step = -1
 
     def fit(self) -> None:
         """Train to the end, or to where validation loss has stopped falling, from the last checkpoint if there is one.
 
         Raises Stopped, with a checkpoint of the last whole step saved, within seconds of a request to stop; several
-        processes stop together, after their step.
+        processes stop together.
         """
         self._resume()
         try:
-            with self._stoppable():
+            with interruptible(self.net.classifier.base_model, lambda: self.run.stop_requested):
+                self._measure()  # the run may have been stopped in it
                 while self.step < self.total_steps and not self.stopped_early:
-                    if self.world.size > 1 and self.world.any(self.run.stop_requested):
-                        raise Interrupted
                     self._one_step()
         except Interrupted:
             self.optimizer.zero_grad(set_to_none=True)
@@ -98,11 +98,6 @@ class Trainer:
     def kept_step(self) -> int:
         """The step whose weights the training ends with."""
         return self.best.step if self.best.step >= 0 else self.step
-
-    def _stoppable(self) -> contextlib.AbstractContextManager[None]:
-        if self.world.size > 1:
-            return contextlib.nullcontext()  # who leaves in mid-step would leave the others waiting
-        return interruptible(self.net.classifier.base_model, lambda: self.run.stop_requested)
 
     def _one_step(self) -> None:
         began = time.monotonic()
@@ -206,8 +201,10 @@ class Trainer:
     # measuring and keeping ------------------------------------------------------------------------------------------
 
     def _measure(self) -> None:
-        """Measure if it is time to: on the validation part where early stopping is on, else on the test split."""
+        """Measure if it is time to and not done: the validation part if early stopping is on, else the test split."""
         every, config = self.config.evaluate_every, self.config
+        if self.measured_step == self.step:
+            return
         last = self.step == self.total_steps
         due = bool(every) and self.step % every == 0
         if config.patience:
@@ -223,12 +220,14 @@ class Trainer:
                 apart = disagreement(comparisons, [values.tolist() for values in scores], self.net.dimensions)
                 figures |= {f"disagreement/{name}": float(each["mean"] or 0) for name, each in apart.items()}
             self.run.metrics(self.step, test_loss=mean_loss(means, comparisons, self.net.dimensions, config), **figures)
+            self.measured_step = self.step
 
     def _validate(self) -> None:
         means = [values.mean(dim=1) for values in self.measured(self.validation)]
         comparisons = [item.comparison for item in self.validation]
         loss = mean_loss(means, comparisons, self.net.dimensions, self.config)
         self.run.metrics(self.step, validation_loss=loss)
+        self.measured_step = self.step
         if self.best.saw(loss, self.step):
             if self.run.is_main:
                 keep_best(self.run, self.step, self.parameters)
@@ -244,18 +243,19 @@ class Trainer:
         """
         self.net.classifier.eval()
         groups = [item.group for item in items]
-        own = self.world.mine([group.tokens for group in groups])
-        found: dict[int, Tensor] = {}
-        for chunk in self.net.batches([groups[index] for index in own], 4 * self.batch_tokens):
-            indices = [own[position] for position in chunk]
-            asked = [groups[index] for index in indices]
-            with self.enough_memory(self.net.tokens(asked)), self.autocast():
-                streams = [self.net.outputs(asked, stream) for stream in range(self.net.streams)]
-            for index, outputs in zip(indices, zip(*streams, strict=True), strict=True):
-                parts = [each.sum(dim=2) if whole else each[:, :, 0] for each in outputs]
-                found[index] = torch.cat(parts, dim=1).cpu()
-        merged = {index: values for part in self.world.gather(found) for index, values in part.items()}
-        return [merged[index] for index in range(len(items))]
+
+        def ask(own: list[int]) -> list[Tensor]:
+            found: dict[int, Tensor] = {}
+            for chunk in self.net.batches([groups[index] for index in own], 4 * self.batch_tokens):
+                asked = [groups[own[position]] for position in chunk]
+                with self.enough_memory(self.net.tokens(asked)), self.autocast():
+                    streams = [self.net.outputs(asked, stream) for stream in range(self.net.streams)]
+                for position, outputs in zip(chunk, zip(*streams, strict=True), strict=True):
+                    parts = [each.sum(dim=2) if whole else each[:, :, 0] for each in outputs]
+                    found[position] = torch.cat(parts, dim=1).cpu()
+            return [found[position] for position in range(len(own))]
+
+        return self.world.share([group.tokens for group in groups], ask, leaving=Interrupted)
 
     def _save(self) -> None:
         if self._saved_step == self.step:
@@ -266,7 +266,12 @@ class Trainer:
                 str(directory),
                 parameters=self.parameters,
                 optimizers={"adamw": self.optimizer},
-                meta={"step": self.step, "total_steps": self.total_steps, "best": self.best.state()},
+                meta={
+                    "step": self.step,
+                    "total_steps": self.total_steps,
+                    "best": self.best.state(),
+                    "measured": self.measured_step,
+                },
             )
 
         self.run.save_checkpoint(self.step, write)
@@ -286,6 +291,7 @@ class Trainer:
                 f"one has {self.total_steps}: dataset or settings have changed. Start a new run."
             )
         self.step = self._saved_step = int(meta["step"])
+        self.measured_step = int(meta.get("measured", self.step))
         self.best = Best.of(meta.get("best"))
         self.run.resumed(self.step)
 
@@ -301,15 +307,25 @@ class _Pass:
         self._groups = [item.group for item in batch]
 
     def backward(self) -> None:
-        """Add this process's share of the loss to the gradients."""
+        """Add this process's share of the loss to the gradients. Raises Interrupted in all processes or in none."""
         trainer, objective = self.trainer, self.trainer.objective
         own = trainer.world.mine([group.tokens for group in self._groups])
         chunks = [
             [own[position] for position in chunk]
             for chunk in trainer.net.batches([self._groups[index] for index in own], trainer.batch_tokens)
         ]
-        whole = total_weight([item.comparison for item in self.batch])
         slopes = self._length_slopes(chunks) if objective.controls_length and self._in_parts(chunks) else None
+        parts = trainer.world.together(lambda: self._own_backward(chunks, slopes), leaving=Interrupted)
+        merged = {index: each for part in parts for index, each in part.items()}
+        self.shares = [merged[index][0] for index in range(len(self.batch))]
+        self.scores = [merged[index][1] for index in range(len(self.batch))]
+
+    def _own_backward(
+        self, chunks: Sequence[Sequence[int]], slopes: Tensor | None
+    ) -> dict[int, tuple[float, list[list[float]]]]:
+        """Loss share and scores [K][dimensions] of each comparison in `chunks`, whose gradients are added."""
+        trainer, objective = self.trainer, self.trainer.objective
+        whole = total_weight([item.comparison for item in self.batch])
         seen: dict[int, tuple[float, list[list[float]]]] = {}
         for number, indices in enumerate(chunks):
             tokens = trainer.net.tokens([self._groups[index] for index in indices])
@@ -336,9 +352,7 @@ class _Pass:
             apart = objective.orthogonality(trainer.net.rows(self.stream))
             if apart is not None:
                 apart.backward()
-        merged = {index: each for part in trainer.world.gather(seen) for index, each in part.items()}
-        self.shares = [merged[index][0] for index in range(len(self.batch))]
-        self.scores = [merged[index][1] for index in range(len(self.batch))]
+        return seen
 
     def outcomes(self) -> Iterator[float]:
         """Which pairs of the batch the scores order rightly."""
@@ -366,13 +380,17 @@ class _Pass:
 
     def _length_slopes(self, chunks: Sequence[Sequence[int]]) -> Tensor:
         """The length term's derivative by the step's moments, from a first pass without gradients over all forwards."""
-        net = self.trainer.net
+        net, world = self.trainer.net, self.trainer.world
         score = net.rows(self.stream)
-        sums = score.new_zeros(net.heads, net.parts, len(net.dimensions), 3)
-        with torch.no_grad():
-            for number, indices in enumerate(chunks):
-                sums = sums + self._moments(indices, self._forward(number, indices))
-        return self._slopes(self.trainer.world.sum(sums))
+
+        def own() -> Tensor:
+            sums = score.new_zeros(net.heads, net.parts, len(net.dimensions), 3)
+            with torch.no_grad():
+                for number, indices in enumerate(chunks):
+                    sums = sums + self._moments(indices, self._forward(number, indices))
+            return sums.detach().cpu()
+
+        return self._slopes(torch.stack(world.together(own, leaving=Interrupted)).sum(dim=0).to(score.device))
 
     def _moments(self, indices: Sequence[int], outputs: Sequence[Tensor]) -> Tensor:
         objective = self.trainer.objective

@@ -66,6 +66,11 @@ class Actor:
         else:
             yield self._frozen
 
+    @property
+    def rank(self) -> int | None:
+        """Of the adapter: that of the configuration or, where training starts from an adapter, that one's."""
+        return int(self.model.peft_config[POLICY].r) if is_adapted(self.model) else None
+
     def add_critic(self, config: PPOConfig) -> Critic:
         """A critic that starts as the base under a value head of zeros, so that its first values are 0."""
         host = self.model if is_adapted(self.model) else self._frozen
@@ -161,6 +166,7 @@ def write_policy(run: RunDir, actor: Actor, config: PolicySettings, **more: Any)
         "method": config.method,
         "base_model": str(run.inputs["model"]),
         "base_adapter": run.inputs.get("adapter"),
+        "adapter_rank": actor.rank,
         "config": json.loads(config.model_dump_json()),
         "versions": {name: version(name) for name in ("torch", "transformers", "peft")},
     }

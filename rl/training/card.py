@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lm.cards import code, estimate, fenced, figure, front_matter, hub_name, plain, settings_table, table
+from lm.checks import is_local
 
 NAMES = {
     "sft": "supervised fine-tuning",
@@ -44,15 +45,15 @@ def card(policy: Mapping[str, Any], result: Mapping[str, Any], *, samples: Seque
     lines = front_matter(
         {
             "library_name": "peft" if adapter else "transformers",
-            "base_model": hub_name(str(policy["base_model"])),
+            "base_model": None if is_local(str(policy["base_model"])) else hub_name(str(policy["base_model"])),
             "pipeline_tag": "text-generation",
             "tags": ["plumbline", "rlhf", str(policy["algorithm"]), *(["lora"] if adapter else [])],
         }
     )
     lines += [f"# {plain(policy.get('title') or 'Policy')}", ""]
     lines += [
-        f"{code(policy['base_model'])} trained by {NAMES.get(policy['algorithm'], plain(policy['algorithm']))}, "
-        + _trained(policy["method"], config)
+        f"{code(_base(policy))} trained by {NAMES.get(policy['algorithm'], plain(policy['algorithm']))}, "
+        + _trained(policy)
         + f". These are the weights of step {policy.get('step', '–')} of {result.get('steps', '–')}.",
         "",
     ]
@@ -66,11 +67,19 @@ def card(policy: Mapping[str, Any], result: Mapping[str, Any], *, samples: Seque
     return "\n".join([*lines, f"Made with {plain(versions)}." if versions else ""]).rstrip() + "\n"
 
 
-def _trained(method: str, config: Mapping[str, Any]) -> str:
+def _trained(policy: Mapping[str, Any]) -> str:
+    method = policy["method"]
     if method == "full":
         return "all of its weights"
-    rank = f" of rank {config['lora']['rank']}" if "lora" in config else ""
-    return f"as a LoRA adapter{rank}" + (", which is folded into the weights" if method == "merged" else "")
+    return f"as a LoRA adapter{_rank(policy)}" + (", which is folded into the weights" if method == "merged" else "")
+
+
+def _rank(policy: Mapping[str, Any]) -> str:
+    asked = policy["config"].get("lora", {}).get("rank")
+    rank = policy.get("adapter_rank") or asked
+    if rank is None:
+        return ""
+    return f" of rank {rank}" + ("" if rank == asked else ", which is that of the adapter it started from")
 
 
 def last_samples(events: Path) -> list[dict[str, Any]]:
@@ -103,7 +112,7 @@ def limits(config: Mapping[str, Any], result: Mapping[str, Any]) -> list[str]:
             found.append("On held-out prompts it earns less reward than what it started from.")
         if gain["prompts"] < FEW_PROMPTS:
             found.append(f"It was measured on {gain['prompts']} held-out prompts only; more would narrow the interval.")
-        if config.get("save") == "best":
+        if config.get("save") == "best" or result.get("stopped"):
             found.append("The step was chosen by the held-out reward, so that figure flatters a little.")
     elif "held_out" in result:
         found.append("Nothing was measured on prompts kept out of training.")
@@ -178,7 +187,7 @@ def _alarms(result: Mapping[str, Any]) -> list[str]:
 def _lineage(policy: Mapping[str, Any]) -> list[str]:
     lineage = policy.get("lineage") or {}
     start = lineage.get("start") or {}
-    rows = [["start", code(start.get("generator") or policy["base_model"]), code(start.get("adapter_sha256") or "")]]
+    rows = [["start", code(start.get("generator") or _base(policy)), code(start.get("adapter_sha256") or "")]]
     dataset = lineage.get("dataset")
     if dataset:
         rows.append(["dataset", code(dataset["name"]), code(dataset["sha256"])])
@@ -190,6 +199,12 @@ def _lineage(policy: Mapping[str, Any]) -> list[str]:
     weighed = zip(policy.get("dimensions") or (), policy.get("reward_weights") or (), strict=False)
     named = ", ".join(f"{plain(name)} × {figure(weight)}" for name, weight in weighed)
     return [*table(["what", "name", "sha256"], rows), *([f"The reward: {named}.", ""] if named else [])]
+
+
+def _base(policy: Mapping[str, Any]) -> str:
+    """What the base is called; a directory of the machine that trained is nobody's business but its own."""
+    name = str(policy["base_model"])
+    return Path(name).name or name if is_local(name) else name
 
 
 def _samples(samples: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -206,14 +221,19 @@ def _samples(samples: Sequence[Mapping[str, Any]]) -> list[str]:
 def _loading(policy: Mapping[str, Any], adapter: bool) -> list[str]:
     if adapter:
         base = str(policy["base_model"])
-        packaged = "/" not in base  # a name of Plumbline's own for weights that come in a package
+        local = is_local(base)
+        packaged = not local and "/" not in base  # a name of Plumbline's own for weights that come in a package
+        if local:
+            found = "PeftConfig.from_pretrained(directory).base_model_name_or_path  # a directory: say where yours is"
+        else:
+            found = f"resolve_model({base!r})" if packaged else repr(base)
         load = [
             *(["from lm.loading import resolve_model  # of Plumbline: it knows where the base is"] if packaged else []),
-            "from peft import PeftModel",
+            f"from peft import {'PeftConfig, ' * local}PeftModel",
             "from transformers import AutoModelForCausalLM, AutoTokenizer",
             "",
             'directory = "."  # where this file is',
-            f"base = {f'resolve_model({base!r})' if packaged else repr(base)}",
+            f"base = {found}",
             "model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base), directory)",
         ]
     else:

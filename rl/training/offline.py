@@ -197,14 +197,14 @@ class OfflineTrainer:
         self.total_steps = config.epochs * self.steps_per_epoch
         self.best = Best(run.path, actor.parameters, writes=run.is_main)
         self.step = self.saved_step = 0
+        self.measured_step = self.shown_step = -1
         self._saved_step = -1
         self.samples = self._sample_prompts()
 
     def fit(self) -> None:
         """Train to the end, from the last checkpoint if there is one, and go back to the best step if wanted."""
         self._resume()
-        if self.step == 0:
-            self._show()
+        self._look()
         while self.step < self.total_steps:
             self._one_step()
         self.save()
@@ -227,15 +227,23 @@ class OfflineTrainer:
             learning_rate=self.optimizer.param_groups[0]["lr"],
             tokens_per_second=sum(item.group.tokens for item in batch) / seconds,
         )
-        last = self.step == self.total_steps
         self.run.progress(self.step, self.total_steps, f"epoch {(self.step - 1) // self.steps_per_epoch + 1}")
-        if self.config.evaluate_every and self.step % self.config.evaluate_every == 0 and not last:
-            self._evaluate()
-        # Measured first: a checkpoint knows which weights were the best.
+        # Looked first: a checkpoint knows which weights were the best, and what it need not do again.
+        self._look()
         if self.step % self.config.checkpoint_every == 0:
             self.save()
-        if self.config.sample_every and (last or self.step % self.config.sample_every == 0):
+
+    def _look(self) -> None:
+        """Measure and show, if it is time to and not done: a run may have been stopped in the middle of it."""
+        config = self.config
+        last = self.step == self.total_steps
+        due = bool(config.evaluate_every) and self.step % config.evaluate_every == 0 and self.step > 0 and not last
+        if due and self.measured_step != self.step:
+            self._evaluate()
+            self.measured_step = self.step
+        if config.sample_every and (last or self.step % config.sample_every == 0) and self.shown_step != self.step:
             self._show()
+            self.shown_step = self.step
 
     def batch_at(self, step: int) -> list[Example]:
         """The comparisons of a step: a function of seed and step alone, so that a resumed run sees the same ones."""
@@ -384,7 +392,13 @@ class OfflineTrainer:
                 directory,
                 parameters=self.actor.parameters,
                 optimizers={"adamw": self.optimizer},
-                meta={"step": self.step, "total_steps": self.total_steps, "best": self.best.state()},
+                meta={
+                    "step": self.step,
+                    "total_steps": self.total_steps,
+                    "best": self.best.state(),
+                    "measured": self.measured_step,
+                    "shown": self.shown_step,
+                },
             )
 
         self.run.save_checkpoint(self.step, write)
@@ -404,5 +418,7 @@ class OfflineTrainer:
                 f"one has {self.total_steps}: dataset or settings have changed. Start a new run."
             )
         self.step = self._saved_step = int(meta["step"])
+        self.measured_step = int(meta.get("measured", self.step))
+        self.shown_step = int(meta.get("shown", self.step))
         self.best.resume(meta.get("best"))
         self.run.resumed(self.step)

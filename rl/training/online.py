@@ -43,7 +43,8 @@ def train_online(run: RunDir, config: OnlineSettings, world: World = ALONE) -> N
     """Train on inputs {"prompts", "model", "adapter", "models_dir"} and those of `Judge.load`; leave a policy.
 
     {"dataset"} too, for the language-model mix of PPO. What it leaves in `run.output` is the best or last policy, as
-    the configuration says; also where the run was cancelled, so that its work is not lost. Of several processes all
+    the configuration says. Where the run was cancelled or stopped by an alarm it is the best one that was measured: the
+    last may be what the alarm is about. Of several processes all
     train, and the main one saves.
     """
     raw = read_prompts(run.inputs["prompts"])
@@ -64,7 +65,8 @@ def train_online(run: RunDir, config: OnlineSettings, world: World = ALONE) -> N
             trainer.fit()
     except Interrupted:
         trainer.save_if_whole()
-        if run.is_main and trainer.best.step is not None:
+        trainer.cancelled = True
+        if run.is_main and trainer.keeps_best:
             trainer.write()
             write_card(run, trainer.result())
         raise Stopped from None
@@ -116,7 +118,9 @@ class OnlineTrainer:
         self.best_of_n: list[dict[str, Any]] = []  # of the start model, by n
         self.alarms: list[Alarm] = []
         self.stopped = ""
+        self.cancelled = False
         self.saved_step = 0
+        self.shown_step = -1
         self._saved_step = -1
         self._whole = True  # whether the weights are those of the end of a step
 
@@ -126,10 +130,7 @@ class OnlineTrainer:
     def fit(self) -> None:
         """Train to the end, from the last checkpoint if there is one."""
         self._resume()
-        if self._measure_due():
-            self._measure()
-        if self.step == 0:
-            self._show()
+        self._look()
         while self.step < self.config.steps and not self.stopped:
             self._one_step()
         self.save()
@@ -185,18 +186,23 @@ class OnlineTrainer:
         speed = {"tokens_per_second": rollout.tokens / max(total, 1e-9)}
         self.run.metrics(self.step, **values, **timings, **{"seconds/step": total}, **speed)
         self.run.progress(self.step, config.steps, f"reward {values['reward']:.2f}, KL {values['kl']:.2f}")
-        self._after_step()
-
-    def _after_step(self) -> None:
-        config = self.config
-        last = self.step == config.steps or bool(self.stopped)
-        if self._measure_due():
-            self._measure()
-        # Measured first: a checkpoint knows what was found out about its own weights.
+        # Looked first: a checkpoint knows what was found out about its own weights.
+        self._look()
         if self.step % config.checkpoint_every == 0:
             self.save()
-        if config.sample_every and (last or self.step % config.sample_every == 0):
+
+    def _look(self) -> None:
+        """Measure and show, if it is time to and not done: a run may have been stopped in the middle of it."""
+        if self._due(self.config.evaluate_every) and not (self.measured and self.measured[-1].step == self.step):
+            self._measure()
+        if self._due(self.config.sample_every) and self.shown_step != self.step:
             self._show()
+            self.shown_step = self.step
+
+    def _due(self, every: int) -> bool:
+        """Whether this step is one of every so many, or the last."""
+        last = self.step == self.config.steps or bool(self.stopped)
+        return bool(every) and (last or self.step % every == 0)
 
     def _give_up(self, error: NotANumber) -> None:
         self.updater.optimizer.zero_grad(set_to_none=True)
@@ -207,13 +213,6 @@ class OnlineTrainer:
             + (f"The checkpoint of step {kept[0]} is kept. " if kept else "")
             + f"Lower the learning rate (it is {self.config.learning_rate:g}), or raise the KL coefficient."
         ) from error
-
-    def _measure_due(self) -> bool:
-        """Whether this step is one to measure after and was not yet: a run may have been stopped just before that."""
-        config = self.config
-        last = self.step == config.steps or bool(self.stopped)
-        wanted = bool(config.evaluate_every) and (last or self.step % config.evaluate_every == 0)
-        return wanted and not (self.measured and self.measured[-1].step == self.step)
 
     # looking out ----------------------------------------------------------------------------------------------------
 
@@ -253,8 +252,6 @@ class OnlineTrainer:
 
     def _show(self) -> None:
         config = self.config
-        if not config.sample_every:
-            return
         sampling = Sampling(temperature=config.temperature, top_p=1.0, max_tokens=config.max_response_tokens)
         chosen = (self.kept or self.prompts)[: config.sample_prompts]
         show_samples(self.run, self.actor, chosen, sampling, self.step, config.seed, self._rewards_of, world=self.world)
@@ -273,10 +270,16 @@ class OnlineTrainer:
 
     # the end --------------------------------------------------------------------------------------------------------
 
+    @property
+    def keeps_best(self) -> bool:
+        """Whether the best weights are written, not the last: if wanted, and wherever training was cut short."""
+        wanted = self.config.save == "best" or bool(self.stopped) or self.cancelled
+        return wanted and self.best.step is not None
+
     def write(self) -> None:
         """Put the best policy, or the last, into `run.output`."""
         self.saved_step = self.step
-        if self.config.save == "best" and self.best.step is not None:
+        if self.keeps_best:
             self.saved_step = self.best.restore()
         judge = self.judge
         write_policy(
@@ -308,7 +311,7 @@ class OnlineTrainer:
         """What became of the held-out prompts: before, after (of the saved weights), and the gain by prompt."""
         if len(self.measured) < 2:
             return None
-        saved = self.best_measured if self.config.save == "best" else self.measured[-1]
+        saved = self.best_measured if self.keeps_best else self.measured[-1]
         return gain(self.measured[0], saved or self.measured[-1])
 
     # keeping --------------------------------------------------------------------------------------------------------
@@ -340,6 +343,7 @@ class OnlineTrainer:
                     "measured": [asdict(each) for each in self.measured],
                     "alarms": [asdict(alarm) for alarm in self.alarms],
                     "stopped": self.stopped,
+                    "shown": self.shown_step,
                     "best": self.best.state(),
                     "best_of_n": self.best_of_n,
                     "best_measured": asdict(self.best_measured) if self.best_measured else None,
@@ -370,6 +374,7 @@ class OnlineTrainer:
         self.measured = [Measured(**each) for each in meta["measured"]]
         self.alarms = [Alarm(**each) for each in meta["alarms"]]
         self.stopped = meta["stopped"]
+        self.shown_step = int(meta.get("shown", self.step))
         self.best.resume(meta["best"])
         self.best_of_n = meta.get("best_of_n", [])
         self.best_measured = Measured(**meta["best_measured"]) if meta["best_measured"] else None

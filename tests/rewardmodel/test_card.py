@@ -172,6 +172,6 @@ def test_the_card_of_a_run_has_the_figures_of_its_result(finished):
         shown = f"{100 * found['value']:.1f} % [{100 * found['low']:.1f}, {100 * found['high']:.1f}]"
         assert f"| {name} | {shown} |" in text
     assert f"{result['trainable_parameters']:,} numbers, {result['steps']} steps" in text
-    assert "| lora.rank | 4 |" in text
+    assert "| `lora.rank` | `4` |" in text
     assert "two annotators agree" in text
     assert ModelCard(text).data.model_name == "Judge"

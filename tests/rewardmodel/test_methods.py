@@ -13,7 +13,15 @@ from rewardmodel.training.config import RewardConfig
 from rewardmodel.training.run import train_reward_model
 from rewardmodel.training.scoring import load_scorer
 from runs.child import RunDir, Stopped, UserError
-from tests.rewardmodel.trainers import METHODS, assert_same, settings_of, stop_during, trainer_for, weights
+from tests.rewardmodel.trainers import (
+    METHODS,
+    assert_same,
+    settings_of,
+    stop_during,
+    stop_while_measuring,
+    trainer_for,
+    weights,
+)
 from tests.rewardmodel.worlds import events, write_run
 
 CONVERSATIONS = [
@@ -64,6 +72,28 @@ def test_an_interrupted_training_resumes_to_the_same_weights(tmp_path, dataset, 
     second = trainer_for(tmp_path / "cut", dataset, tiny, **settings)
     second.fit()
     assert [event["step"] for event in events(tmp_path / "cut")] == list(range(1, 10))
+    assert_same(weights(whole), weights(second))
+
+
+@pytest.mark.parametrize("measured", [{"patience": 2, "validation_share": 0.4}, {}], ids=["validation", "test split"])
+def test_a_training_stopped_while_it_measures_measures_again_when_it_resumes(tmp_path, dataset, tiny, measured):
+    settings = {"epochs": 3, "comparisons_per_step": 3, "evaluate_every": 2, "learning_rate": 0.1, **measured}
+    whole = trainer_for(tmp_path / "whole", dataset, tiny, **settings)
+    whole.fit()
+    first = trainer_for(tmp_path / "cut", dataset, tiny, **settings)
+    stop_while_measuring(first, step=2)
+    with pytest.raises(Stopped):
+        first.fit()
+    assert first.run.latest_checkpoint()[0] == 2
+    second = trainer_for(tmp_path / "cut", dataset, tiny, **settings)
+    second.fit()
+    name = "validation_loss" if measured else "test_loss"
+    expected, found = (
+        [(event["step"], event["data"][name]) for event in events(tmp_path / each) if name in event["data"]]
+        for each in ("whole", "cut")
+    )
+    assert found == expected and expected[0][0] == 2
+    assert second.best == whole.best and second.step == whole.step
     assert_same(weights(whole), weights(second))
 
 

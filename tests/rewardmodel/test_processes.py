@@ -20,17 +20,25 @@ from tests.rewardmodel.trainers import settings_of
 from tests.rewardmodel.worlds import easy_rows, events, two_dimensions, write_dataset, write_run
 
 SETTINGS = {"epochs": 2, "comparisons_per_step": 5, "learning_rate": 1e-3}
+EARLY = {"patience": 3, "evaluate_every": 2, "validation_share": 0.3}
 HOWS = {
     "plain": {},
     "adapters with odin and early stopping": {
         "length_control": "odin",
         "ensemble": 2,
         "ensemble_of": "adapters",
-        "patience": 3,
-        "evaluate_every": 2,
-        "validation_share": 0.3,
+        **EARLY,
     },
+    "decorrelated": {"length_control": "decorrelate"},
+    "early stopping": EARLY,
 }
+# In which training one of two processes is asked to stop: after so many steps and so many layers more.
+STOPS = {
+    "plain": {"steps": 1, "looks": 2},
+    "decorrelated": {"steps": 1, "looks": 0},
+    "early stopping": {"steps": 2, "looks": 1},
+}
+KILLED = {"epochs": 4, "comparisons_per_step": 2, "checkpoint_every": 7, "learning_rate": 1e-3, "processes": 2}
 
 
 def as_the_platform(directory: Path) -> list[str]:
@@ -84,26 +92,52 @@ def data(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def many(tmp_path_factory):
+    """Enough comparisons for a training that can be killed in its middle."""
+    return write_dataset(tmp_path_factory.mktemp("many"), easy_rows(train=40, test=6))
+
+
+@pytest.fixture(scope="module")
 def alone(tmp_path_factory, data, tiny):
-    """`alone(how)`: the directory of that training in one process."""
-
-    def train(how: str) -> Path:
-        directory = write_run(tmp_path_factory.mktemp("alone") / "1", data, tiny, settings_of(**SETTINGS, **HOWS[how]))
+    """The directory of each training, in one process."""
+    root = tmp_path_factory.mktemp("alone")
+    found = {how: write_run(root / how, data, tiny, settings_of(**SETTINGS, **HOWS[how])) for how in HOWS}
+    for directory in found.values():
         train_reward_model(RunDir(directory))
-        return directory
-
-    return train
+    return found
 
 
-@pytest.mark.parametrize(
-    ("how", "command"),
-    [*((how, as_the_platform) for how in HOWS), ("plain", by_accelerate)],
-    ids=[*HOWS, "by accelerate launch"],
-)
-def test_two_processes_train_as_one_does(tmp_path, data, tiny, alone, how, command):
-    directory = write_run(tmp_path / "two", data, tiny, settings_of(**SETTINGS, **HOWS[how], processes=2))
-    assert start(command(directory), directory).wait(200) == 0, log_of(directory)
-    single = alone(how)
+@pytest.fixture(scope="module")
+def in_two(tmp_path_factory, data, many, tiny):
+    """The directory of each training, in two processes: one launch for all."""
+    root = tmp_path_factory.mktemp("two")
+    found = {how: write_run(root / how, data, tiny, settings_of(**SETTINGS, **HOWS[how], processes=2)) for how in HOWS}
+    for how, where in STOPS.items():
+        (found[how] / "stop_inside").write_text(json.dumps(where))
+    found["not killed"] = write_run(root / "not killed", many, tiny, settings_of(**KILLED))
+    command = [sys.executable, "-m", "lm.launch", "2", "tests.rewardmodel.several", *map(str, found.values())]
+    assert start(command, root).wait(400) == 0, log_of(root)
+    return found
+
+
+@pytest.mark.parametrize("how", HOWS)
+def test_two_processes_train_as_one_does(in_two, alone, how):
+    assert_two_are_as_one(in_two[how], alone[how])
+
+
+@pytest.mark.slow
+def test_accelerate_launch_starts_them_too(tmp_path, data, tiny, alone):
+    directory = write_run(tmp_path / "two", data, tiny, settings_of(**SETTINGS, processes=2))
+    assert start(by_accelerate(directory), directory).wait(200) == 0, log_of(directory)
+    assert_two_are_as_one(directory, alone["plain"])
+
+
+@pytest.mark.parametrize("how", STOPS)
+def test_a_stop_of_one_inside_a_step_or_a_measurement_stops_both_and_a_resume_goes_on_from_there(in_two, how):
+    assert [event["step"] for event in events(in_two[how], "resumed")] == [STOPS[how]["steps"]]
+
+
+def assert_two_are_as_one(directory: Path, single: Path) -> None:
     assert_the_same_training(directory, single, atol=1e-4)
     ours, theirs = (json.loads((each / "result.json").read_text()) for each in (directory, single))
     assert ours["accuracy"] == theirs["accuracy"]
@@ -137,10 +171,8 @@ def wait_for_step(directory: Path, step: int, launcher: subprocess.Popen) -> Non
         time.sleep(0.02)
 
 
-def test_when_a_process_is_killed_all_end_and_the_next_attempt_ends_at_the_same_weights(tmp_path, tiny):
-    data = write_dataset(tmp_path / "data", easy_rows(train=40, test=6))
-    config = settings_of(epochs=5, comparisons_per_step=2, checkpoint_every=7, learning_rate=1e-3, processes=2)
-    cut, whole = (write_run(tmp_path / name, data, tiny, config) for name in ("cut", "whole"))
+def test_when_a_process_is_killed_all_end_and_the_next_attempt_ends_at_the_same_weights(tmp_path, many, tiny, in_two):
+    cut, whole = write_run(tmp_path / "cut", many, tiny, settings_of(**KILLED)), in_two["not killed"]
     launcher = start(as_the_platform(cut), cut)
     wait_for_step(cut, 20, launcher)
     os.kill(ranks(launcher)[1], signal.SIGKILL)
@@ -151,16 +183,14 @@ def test_when_a_process_is_killed_all_end_and_the_next_attempt_ends_at_the_same_
     assert RunDir(cut).latest_checkpoint()[0] >= 14
     assert start(as_the_platform(cut), cut).wait(200) == 0, log_of(cut)
     assert events(cut, "resumed")[0]["step"] % 7 == 0
-    assert start(as_the_platform(whole), whole).wait(200) == 0, log_of(whole)
     ours, theirs = weights(cut), weights(whole)
     assert ours.keys() == theirs.keys()
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
-def test_both_stop_together_with_a_checkpoint(tmp_path, tiny):
-    data = write_dataset(tmp_path / "data", easy_rows(train=40, test=6))
+def test_both_stop_together_with_a_checkpoint(tmp_path, many, tiny):
     config = settings_of(epochs=50, comparisons_per_step=2, checkpoint_every=1000, processes=2)
-    directory = write_run(tmp_path / "run", data, tiny, config)
+    directory = write_run(tmp_path / "run", many, tiny, config)
     launcher = start(as_the_platform(directory), directory)
     wait_for_step(directory, 5, launcher)
     os.killpg(launcher.pid, signal.SIGTERM)

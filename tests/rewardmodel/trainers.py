@@ -81,3 +81,14 @@ def stop_during(trainer: Trainer, step: int) -> None:
         return found
 
     trainer.net.outputs = watched
+
+
+def stop_while_measuring(trainer: Trainer, step: int) -> None:
+    """Ask for a stop at the beginning of the measurement after `step`, so that its first forward is left."""
+    measured = trainer.measured
+
+    def watched(items, *, whole=False):
+        trainer.run.stop_requested = trainer.run.stop_requested or trainer.step == step
+        return measured(items, whole=whole)
+
+    trainer.measured = watched

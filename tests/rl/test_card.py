@@ -114,6 +114,20 @@ def test_a_model_on_this_machine_is_not_offered_as_one_of_the_hub():
     assert "resolve_model('smollm2')" in card({**POLICY, "base_model": "smollm2"}, result(None))
 
 
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_a_path_of_this_machine_is_nobody_elses_business(method):
+    policy = {**POLICY, "base_model": "/home/ada/models/mine/", "method": method, "lineage": {}}
+    text = card(policy, result(None))
+    assert "/home" not in text and "`mine` trained by" in text and "| start | `mine` |" in text
+    assert "resolve_model" not in text
+
+
+def test_the_rank_is_that_of_the_adapter_it_went_on_from():
+    text = card({**POLICY, "adapter_rank": 16}, result(None))
+    assert "as a LoRA adapter of rank 16, which is that of the adapter it started from." in text
+    assert "as a LoRA adapter of rank 4." in card({**POLICY, "adapter_rank": 4}, result(None))
+
+
 def test_the_last_samples_are_those_of_the_last_step(tmp_path):
     (tmp_path / "run.json").write_text("{}")
     run = RunDir(tmp_path)
@@ -143,6 +157,7 @@ def test_the_code_on_the_card_loads_the_policy_merged_or_not(start, tmp_path, ti
     directory = start("grpo", steps=2, learning_rate=0.05, save="last")
     work(RunDir(directory))
     text = (directory / "output" / "README.md").read_text()
+    assert str(tiny) not in text
     assert "On prompts kept out of training, before and after" in text and "## Samples" in text
     figures = json.loads((directory / "result.json").read_text())
     merging = write_run(

@@ -108,8 +108,10 @@ def test_full_training_saves_a_whole_model(tmp_path, dataset, tiny):
 def test_training_on_from_an_adapter_is_held_to_that_adapter(tmp_path, dataset, tiny):
     first = start(tmp_path, dataset, tiny, "first")
     work(RunDir(first))
-    second = start(tmp_path, dataset, tiny, "second", adapter=first / "output")
+    second = start(tmp_path, dataset, tiny, "second", adapter=first / "output", lora={"rank": 2})
     work(RunDir(second))
+    rank = json.loads((first / "output" / "policy.json").read_text())["adapter_rank"]
+    assert rank > 2 and f"rank {rank}, which is that of the adapter" in (second / "output" / "README.md").read_text()
     losses = [event["data"]["loss"] for event in events(second) if "loss" in event["data"]]
     assert losses[0] == pytest.approx(math.log(2), abs=1e-4)
     before, after = weights(first), weights(second)

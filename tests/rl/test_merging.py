@@ -8,6 +8,7 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.core.management import CommandError, call_command
 
+from rl.kind import MergeKind, PolicyKind
 from rl.services import merge_run_start, policy_run_start
 from runs.artifacts import artifact_path
 from tests.rl.test_whole_run import SMALL, carried_out
@@ -64,6 +65,15 @@ def test_two_clicks_make_one_run(policy_run, admin):
     assert merge_run_start(policy_run=policy_run, user=admin) == merge_run_start(policy_run=policy_run, user=admin)
     assert merge_run_start(policy_run=policy_run, config={"dtype": "float32"}).config["dtype"] == "float32"
     assert policy_run.merges.count() == 2
+
+
+def test_a_merge_stands_in_the_audit_trail_of_its_policys_project(policy_run, admin):
+    from accounts.models import AuditEntry
+
+    merging = merge_run_start(policy_run=policy_run, user=admin)
+    scopes = [PolicyKind().audit_scope(policy_run), MergeKind().audit_scope(merging)]
+    assert scopes[0] == scopes[1] == f"project:{policy_run.dataset_version.project_id}"
+    assert scopes[1] in set(AuditEntry.objects.values_list("scope", flat=True))
 
 
 def test_only_admins_merge(policy_run, as_annotator, as_other_annotator, as_outsider, as_nobody):

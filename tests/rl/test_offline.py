@@ -99,6 +99,40 @@ def test_a_run_stopped_inside_a_step_resumes_to_the_weights_it_would_have_had(st
     assert all(torch.equal(expected[name], value) for name, value in weights(broken).items())
 
 
+def seen(directory):
+    """What a training told of held-out figures and samples, in the order of steps."""
+    held_out = [event for event in events(directory) if "test_loss" in event["data"]]
+    return [(event["step"], event["data"]) for event in held_out + events(directory, "sample")]
+
+
+@pytest.mark.parametrize("evaluate_every", [1, 0], ids=["while measuring", "while showing samples"])
+@pytest.mark.parametrize("config", [EVERY[0], EVERY[6]], ids=names)
+def test_a_run_stopped_while_it_looks_at_a_step_looks_again_when_it_resumes(start, config, evaluate_every):
+    changes = {"checkpoint_every": 2, "save": "best", "evaluate_every": evaluate_every, "sample_every": 1, "epochs": 3}
+    straight, broken = (start(config, name, **changes) for name in ("straight", "broken"))
+    work(RunDir(straight))
+    with pytest.raises(Stopped):
+        work(StopInside(broken, steps=2, looks=3))
+    assert RunDir(broken).latest_checkpoint()[0] == 2 and len(seen(broken)) < len(seen(straight))
+    work(RunDir(broken))
+    assert seen(broken) == seen(straight)
+    assert result(straight)["saved_step"] == result(broken)["saved_step"]
+
+
+def test_the_step_at_which_a_run_was_stopped_while_measuring_can_be_the_best(tmp_path, start):
+    rows = easy_rows()
+    for each in rows:
+        if each["split"] == "test":  # held-out people want the opposite, so that the first measurement is the best
+            each["rankings"][0]["ranks"].reverse()
+    changes = {"data": write_dataset(tmp_path / "contrary", rows), "checkpoint_every": 100, "save": "best"}
+    straight, broken = (start(EVERY[1], name, evaluate_every=2, **changes) for name in ("straight", "broken"))
+    work(RunDir(straight))
+    with pytest.raises(Stopped):
+        work(StopInside(broken, steps=2, looks=1))
+    work(RunDir(broken))
+    assert result(straight)["saved_step"] == result(broken)["saved_step"] == 2
+
+
 @pytest.mark.parametrize("config", [EVERY[1], EVERY[6]], ids=names)
 def test_before_the_first_step_policy_and_reference_agree(start, config):
     directory = start(config)

@@ -116,6 +116,23 @@ def test_a_run_stopped_inside_a_step_resumes_to_the_weights_it_would_have_had(st
     assert all(torch.equal(expected[name], value) for name, value in weights(broken).items())
 
 
+@pytest.mark.parametrize("note", ["measuring", "showing samples"])
+def test_a_run_stopped_while_it_looks_at_a_step_looks_again_when_it_resumes(start, note):
+    changes = {"steps": 3, "checkpoint_every": 2, "evaluate_every": int(note == "measuring"), "sample_every": 1}
+    straight, broken = (start("grpo", name, **changes) for name in ("straight", "broken"))
+    work(RunDir(straight))
+    with pytest.raises(Stopped):
+        # Without a note it counts from the figures of the step on, which are followed by the samples.
+        work(StopInside(broken, steps=2, looks=3, note=note if note == "measuring" else ""))
+    assert RunDir(broken).latest_checkpoint()[0] == 2
+    work(RunDir(broken))
+    for name in ("reward", "test_reward"):
+        assert metrics(broken, name) == metrics(straight, name)
+    shown = [[(event["step"], event["data"]) for event in events(each, "sample")] for each in (straight, broken)]
+    assert shown[0] == shown[1] and {step for step, _ in shown[0]} == {0, 1, 2, 3}
+    assert result(straight)["saved_step"] == result(broken)["saved_step"]
+
+
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_a_checked_reward_rises_without_a_reward_model(start, algorithm):
     changes = {"steps": 16, "samples_per_prompt": 8, "learning_rate": 2e-2, "eos_penalty": 0.0, "epochs": 1}
@@ -208,12 +225,16 @@ def test_the_best_weights_are_saved_and_the_gain_is_theirs(start):
     assert result(last)["saved_step"] == 4
 
 
-def test_a_cancelled_run_leaves_its_best_policy(start, tiny):
-    directory = start("grpo", steps=50, evaluate_every=1)
+@pytest.mark.parametrize("save", ["best", "last"])
+def test_a_cancelled_run_leaves_its_best_policy(start, save):
+    directory = start("grpo", steps=50, evaluate_every=1, save=save)
     with pytest.raises(Stopped):
         work(StopAfter(directory, 2))
     assert (directory / "output" / "adapter_model.safetensors").is_file()
-    assert json.loads((directory / "output" / "policy.json").read_text())["step"] in (0, 1, 2)
+    assert (
+        json.loads((directory / "output" / "policy.json").read_text())["step"]
+        == (json.loads((directory / "best" / "best.json").read_text())["step"])
+    )
 
 
 def test_an_alarm_is_said_once_and_stops_the_run_if_that_is_wanted(start):
@@ -223,11 +244,24 @@ def test_an_alarm_is_said_once_and_stops_the_run_if_that_is_wanted(start):
     found = result(directory)
     assert found["stopped"].startswith("Stopped at step 2 by an alarm. KL is")
     assert [alarm["name"] for alarm in found["alarms"]] == ["kl_runaway"]
+    assert found["saved_step"] == 2  # nothing was measured that could be better
     told = start("grpo", "told", steps=4, kl_limit=1e-6, evaluate_every=0)
     work(RunDir(told))
     assert len(metrics(told, "reward")) == 4 and not result(told)["stopped"]
     [said] = [event["data"] for event in events(told, "log") if "alarm" in event["data"]]
     assert (said["alarm"], said["at_step"]) == ("kl_runaway", 2)
+
+
+def test_a_run_that_an_alarm_stopped_saves_the_best_that_was_measured_whatever_was_to_be_saved(start):
+    harmful = {"learning_rate": 0.1, "epochs": 4, "kl_coef": 5.0}  # the update overshoots, and the reward falls
+    directory = start("grpo", steps=6, kl_limit=1e-6, on_alarm="stop", evaluate_every=1, save="last", **harmful)
+    work(RunDir(directory))
+    found, rewards = result(directory), metrics(directory, "test_reward")
+    assert found["stopped"] and rewards[-1] < max(rewards)
+    assert found["saved_step"] == rewards.index(max(rewards)) < found["steps"]
+    assert found["held_out"]["step"] == found["saved_step"]
+    assert json.loads((directory / "output" / "policy.json").read_text())["step"] == found["saved_step"]
+    assert "chosen by the held-out reward" in (directory / "output" / "README.md").read_text()
 
 
 def test_best_of_n_of_the_start_model_is_measured_once_and_before_training(start):
@@ -242,9 +276,10 @@ def test_best_of_n_of_the_start_model_is_measured_once_and_before_training(start
     assert values == sorted(values)
     [said] = [event["data"] for event in events(directory, "log") if "best_of_n" in event["data"]]
     assert said["best_of_n"] == found
-    off = start("grpo", "off", steps=1, best_of_n_samples=0)
-    work(RunDir(off))
-    assert result(off)["best_of_n"] == []
+    for few in (0, 1):
+        off = start("grpo", f"off-{few}", steps=1, best_of_n_samples=few)
+        work(RunDir(off))
+        assert result(off)["best_of_n"] == []
 
 
 def test_memory_is_reported_by_hat_and_the_base_stands_once(start, tiny):

@@ -89,7 +89,7 @@ class PolicySettings(Frozen):
         ge=1,
         le=64,
         title="Processes",
-        description="Processes that share every step, one for each GPU. The result is that of one process.",
+        description="Processes that share every step, one for each GPU. With a dropout of 0 the result is that of one.",
     )
     seed: int = Field(
         default=0, ge=0, le=2**31 - 1, title="Seed", description="Of shuffling, initialisation and sampling."

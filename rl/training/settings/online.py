@@ -167,7 +167,7 @@ class OnlineSettings(PolicySettings):
         le=256,
         title="Best-of-n samples",
         description="Drawn of each held-out prompt once, before training, to tell what the start model earns by trying "
-        "up to so many times: what the policy is held against. 0: never.",
+        "up to so many times: what the policy is held against. Below 2: never.",
     )
     kl_limit: float = Field(
         default=100.0,
@@ -193,7 +193,8 @@ class OnlineSettings(PolicySettings):
     on_alarm: Literal["report", "stop"] = Field(
         default="report",
         title="On an alarm",
-        description="report: say so and go on; stop: end training there and save the best weights so far.",
+        description="report: say so and go on; stop: end training there and save the best weights that were "
+        "measured, or the last if none were.",
     )
     checkpoint_every: int = Field(
         default=1,
