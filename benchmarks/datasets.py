@@ -191,7 +191,7 @@ def _exports(version: Path, folder: Path, build: float, *, peers: bool) -> list[
 
 
 def _downloads(version: Any) -> list[Result]:
-    """Seconds from a request to the first byte of its body, the slower of two requests: the first one loads libraries."""
+    """Seconds from a request to the first byte of its body: the slower of two, as the first one loads libraries."""
     from django.contrib.auth import get_user_model
     from knox.models import AuthToken
 
