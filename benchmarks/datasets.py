@@ -173,6 +173,7 @@ def _build(comparisons: int) -> tuple[Any, float, float]:
     if run.state != "succeeded":
         raise RuntimeError(f"{run.error}\n{run.error_detail}")
     result = json.loads((run.directory / "result.json").read_text())
+    print("build", seconds, "s", result["peak_rss_bytes"], "bytes", file=sys.stderr, flush=True)
     return DatasetVersion.objects.get(run=run), seconds, result["peak_rss_bytes"] / 2**20
 
 
@@ -282,7 +283,9 @@ def _measured(code: str, *arguments: object) -> dict[str, float]:
         )
     if done.returncode:
         raise RuntimeError(done.stderr[-2000:])
-    return json.loads(done.stdout.splitlines()[-1])
+    found = json.loads(done.stdout.splitlines()[-1])
+    print(*arguments[:-1], found, file=sys.stderr, flush=True)  # a long run that is stopped has said something
+    return found
 
 
 if __name__ == "__main__":
