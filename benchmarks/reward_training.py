@@ -79,7 +79,7 @@ TRAINING = (
     Case("k2", 2, 256, 64, 1.4, 8, 2),
     Case("k4-lora", 4, 256, 64, 5.0, 2, 2, method="lora"),
 )
-SCORING = Case("scoring", 4, 256, 64, 2.0, 16, 2)
+SCORING = Case("scoring", 4, 256, 64, 2.0, 8, 2)
 
 
 def cases(quick: bool, names: Sequence[str] = ()) -> list[Result]:
@@ -342,7 +342,7 @@ def rows(case: Case, folder: Path, answers: Answers) -> None:
 
 
 def scorer(case: Case, folder: Path, answers: Answers) -> None:
-    """The scorer behind the API, the reward server and PPO."""
+    """The scorer behind the API, the reward server and PPO, with as many tokens in a forward as these give a CPU."""
     from lm.prefix import Group
     from rewardmodel.training.scoring import Scorer
 
@@ -351,7 +351,7 @@ def scorer(case: Case, folder: Path, answers: Answers) -> None:
     groups = [Group(prompt, responses) for prompt, responses in made_up(case)]
     while True:
         answers.wait()
-        found = ready.score_groups(groups)
+        found = ready.score_groups(groups, batch_tokens=2048)
         answers.give([score for each in found for (score,) in each], answers.taken())
 
 

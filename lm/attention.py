@@ -8,7 +8,8 @@ Mistral, Gemma, ...), adapters and gradient checkpointing included. Without a la
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +23,10 @@ from lm.cache import PrefixCache
 
 NAME = "plumbline_branches"
 
+# Responses go through one product together up to this many tokens. The CPU's kernel works on 32 queries at a time, so
+# that many cost what one costs; beyond, what is computed only to be masked costs more than a product of its own.
+BUNDLE = 32
+
 
 @dataclass(frozen=True)
 class Branches:
@@ -32,17 +37,37 @@ class Branches:
 
     groups: tuple[tuple[int, int, tuple[int, ...]], ...]
     keep: Callable[[int, torch.Tensor, torch.Tensor], None] | None = None
-    _masks: dict[tuple[int, int, torch.dtype], torch.Tensor] = field(default_factory=dict, compare=False, repr=False)
+    _masks: dict[tuple[tuple[int, ...], int, torch.dtype], torch.Tensor] = field(
+        default_factory=dict, compare=False, repr=False
+    )
 
-    def mask(self, count: int, length: int, like: torch.Tensor) -> torch.Tensor:
-        """Additive mask [count, length + count] of a response behind its prompt, made once for all layers."""
-        key = (count, length, like.dtype)
+    @functools.cached_property
+    def bundles(self) -> list[list[tuple[int, ...]]]:
+        """Each group's response lengths, by what goes through one product."""
+        return [bundled(responses) for _, _, responses in self.groups]
+
+    def mask(self, counts: tuple[int, ...], length: int, like: torch.Tensor) -> torch.Tensor:
+        """Additive mask [sum of counts, length + sum of counts] of responses behind their prompt, made once for all
+        layers: each sees the prompt, and of the responses itself up to here."""
+        key = (counts, length, like.dtype)
         if key not in self._masks:
-            hidden = torch.ones(count, length + count, dtype=torch.bool, device=like.device).triu(length + 1)
-            self._masks[key] = torch.zeros(hidden.shape, dtype=like.dtype, device=like.device).masked_fill_(
-                hidden, float("-inf")
+            own = [torch.ones(count, count, dtype=torch.bool, device=like.device).tril() for count in counts]
+            seen = torch.cat([own[0].new_ones(sum(counts), length), torch.block_diag(*own)], dim=1)
+            self._masks[key] = torch.zeros(seen.shape, dtype=like.dtype, device=like.device).masked_fill_(
+                ~seen, float("-inf")
             )
         return self._masks[key]
+
+
+def bundled(lengths: Sequence[int]) -> list[tuple[int, ...]]:
+    """Lengths of responses in order, cut into bundles of at most BUNDLE tokens; a longer response stands alone."""
+    bundles: list[tuple[int, ...]] = []
+    for length in lengths:
+        if bundles and sum(bundles[-1]) + length <= BUNDLE:
+            bundles[-1] = (*bundles[-1], length)
+        else:
+            bundles.append((length,))
+    return bundles
 
 
 def branch_attention(
@@ -70,32 +95,27 @@ def branch_attention(
         return branches.attend(layer, query, key, value, scaling), None
     if branches.keep is not None:
         branches.keep(layer, key, value)
-    repeats = query.shape[1] // key.shape[1]
-    if repeats > 1:
+    grouped = query.shape[1] != key.shape[1]
+    if grouped and query.device.type != "cpu":  # with a mask, CUDA's fused kernels know no grouped heads; the CPU's do
+        repeats = query.shape[1] // key.shape[1]
         key, value = (key.repeat_interleave(repeats, dim=1), value.repeat_interleave(repeats, dim=1))
+        grouped = False
+    attend = functools.partial(scaled_dot_product_attention, dropout_p=dropout, scale=scaling, enable_gqa=grouped)
     # One split of the row: every slice of its own would cost a whole row of zeros in the backward pass.
-    lengths = [count for _, length, responses in branches.groups for count in (length, *responses)]
+    lengths = [
+        sum(counts)
+        for (_, length, _), bundles in zip(branches.groups, branches.bundles, strict=True)
+        for counts in ((length,), *bundles)
+    ]
     pieces = zip(query.split(lengths, dim=2), key.split(lengths, dim=2), value.split(lengths, dim=2), strict=True)
     parts: list[torch.Tensor] = []
-    for _, length, responses in branches.groups:
+    for (_, length, _), bundles in zip(branches.groups, branches.bundles, strict=True):
         prompt_query, prompt_key, prompt_value = next(pieces)
-        parts.append(
-            scaled_dot_product_attention(
-                prompt_query, prompt_key, prompt_value, dropout_p=dropout, is_causal=True, scale=scaling
-            )
-        )
-        for count in responses:
+        parts.append(attend(prompt_query, prompt_key, prompt_value, is_causal=True))
+        for counts in bundles:
             own_query, own_key, own_value = next(pieces)
-            parts.append(
-                scaled_dot_product_attention(
-                    own_query,
-                    torch.cat([prompt_key, own_key], dim=2),
-                    torch.cat([prompt_value, own_value], dim=2),
-                    attn_mask=branches.mask(count, length, query),
-                    dropout_p=dropout,
-                    scale=scaling,
-                )
-            )
+            own_key, own_value = torch.cat([prompt_key, own_key], dim=2), torch.cat([prompt_value, own_value], dim=2)
+            parts.append(attend(own_query, own_key, own_value, attn_mask=branches.mask(counts, length, query)))
     return torch.cat(parts, dim=2).transpose(1, 2).contiguous(), None
 
 

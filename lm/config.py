@@ -17,6 +17,14 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
 
+class SettingError(ValueError):
+    """Settings that do not go together. The message belongs beside `field`, by its dotted name."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
 class Sampling(Frozen):
     """How the next token is drawn."""
 
@@ -158,4 +166,18 @@ class GenerationConfig(Frozen):
         le=1024,
         title="Rows sampled together",
         description="Responses in progress at one time. More is faster until memory is full; responses do not change.",
+    )
+    requests_together: int = Field(
+        default=8,
+        ge=1,
+        le=256,
+        title="Requests at one time",
+        description="Of an endpoint: how many it is asked for together. No use for a local model.",
+    )
+    requests_per_minute: int = Field(
+        default=0,
+        ge=0,
+        le=1_000_000,
+        title="Requests per minute",
+        description="Of an endpoint: how many are begun in a minute, to stay within its rate limit. 0: no limit.",
     )

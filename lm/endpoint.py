@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -31,15 +32,38 @@ class Completion:
     finish_reason: str
 
 
+class _Pace:
+    """Turns that are `pause` seconds apart."""
+
+    def __init__(self, pause: float) -> None:
+        self.pause, self._next = pause, 0.0
+
+    async def turn(self) -> None:
+        now = time.monotonic()
+        mine = max(now, self._next)
+        self._next = mine + self.pause
+        if mine > now:
+            await asyncio.sleep(mine - now)
+
+
 class Endpoint:
     """A model behind a URL such as http://localhost:8001/v1.
 
     `api_key_env` names the environment variable that holds the key, so that no key is stored; None if none is needed.
+    A server that is busy or away is asked again `retries` times, after half a second, then twice as long each time, up
+    to eight, or after what its Retry-After says. `per_minute` is how many requests are begun in a minute; 0: no limit.
     Raises UserError if the variable is not set.
     """
 
     def __init__(
-        self, url: str, model: str, api_key_env: str | None = None, *, timeout: float = 120.0, retries: int = 5
+        self,
+        url: str,
+        model: str,
+        api_key_env: str | None = None,
+        *,
+        timeout: float = 120.0,
+        retries: int = 5,
+        per_minute: int = 0,
     ) -> None:
         key = os.environ.get(api_key_env, "") if api_key_env else "none"
         if not key:
@@ -48,6 +72,7 @@ class Endpoint:
             raise UserError(f"The endpoint's address {url} must begin with http:// or https://.")
         self.url, self.model = url, model
         self._key, self._timeout, self._retries = key, timeout, retries
+        self._pause = 60.0 / per_minute if per_minute else 0.0
 
     def complete(self, messages: Messages, sampling: Sampling, seed: int) -> Completion:
         """One response to `messages`."""
@@ -89,11 +114,12 @@ class Endpoint:
         async with openai.AsyncOpenAI(
             base_url=self.url, api_key=self._key, timeout=self._timeout, max_retries=self._retries
         ) as client:
+            pace = _Pace(self._pause)
             try:
                 while not stop():
                     while len(running) < parallel and (number := next(numbers, None)) is not None:
                         prompt, member = number
-                        request = self._complete(client, prompts[prompt], sampling, seeds[prompt * k + member])
+                        request = self._complete(client, pace, prompts[prompt], sampling, seeds[prompt * k + member])
                         running[asyncio.create_task(request)] = number
                     if not running:
                         return
@@ -109,7 +135,10 @@ class Endpoint:
                     task.cancel()
                 await asyncio.gather(*running, return_exceptions=True)
 
-    async def _complete(self, client: Any, messages: Messages, sampling: Sampling, seed: int) -> Completion:
+    async def _complete(
+        self, client: Any, pace: _Pace, messages: Messages, sampling: Sampling, seed: int
+    ) -> Completion:
+        await pace.turn()
         with _faults(self.url, self.model):
             answer = await client.chat.completions.create(
                 model=self.model,
@@ -120,12 +149,19 @@ class Endpoint:
                 seed=seed % 2**31,  # servers keep seeds in 32 bits
                 extra_body={"top_k": sampling.top_k} if sampling.top_k else None,
             )
-        if not getattr(answer, "choices", None):
+        choices = getattr(answer, "choices", None)
+        if not choices or not isinstance(choices, list):
             raise UserError(f"{self.url} answered without any choices. Is it an OpenAI-compatible chat endpoint?")
-        choice = answer.choices[0]
-        tokens = answer.usage.completion_tokens if answer.usage else None
+        # The client checks nothing of what it is sent: a field may be absent, or anything.
+        content = getattr(getattr(choices[0], "message", None), "content", None)
+        if content is not None and not isinstance(content, str):
+            raise UserError(f"{self.url} answered with no text. Is it an OpenAI-compatible chat endpoint?")
+        if content is None and getattr(choices[0], "message", None) is None:
+            raise UserError(f"{self.url} answered without a message. Is it an OpenAI-compatible chat endpoint?")
+        tokens = getattr(getattr(answer, "usage", None), "completion_tokens", None)
+        ended = getattr(choices[0], "finish_reason", None)
         return Completion(
-            choice.message.content or "", tokens, "length" if choice.finish_reason == "length" else "stop"
+            content or "", tokens if isinstance(tokens, int) else None, "length" if ended == "length" else "stop"
         )
 
 

@@ -155,7 +155,12 @@ def _from_model(run: RunDir, config: GenerationConfig, prompts: list[Prompt], ou
 
 def _from_endpoint(run: RunDir, config: GenerationConfig, prompts: list[Prompt], output: Path, tally: _Tally) -> None:
     settings = run.inputs["endpoint"]
-    endpoint = Endpoint(settings["url"], settings["model"], settings.get("api_key_env") or None)
+    endpoint = Endpoint(
+        settings["url"],
+        settings["model"],
+        settings.get("api_key_env") or None,
+        per_minute=config.requests_per_minute,
+    )
     seeds = [_seeds(config, prompt) for prompt in prompts]
 
     def on_prompt(number: int, completions: Sequence[Any]) -> None:
@@ -170,6 +175,7 @@ def _from_endpoint(run: RunDir, config: GenerationConfig, prompts: list[Prompt],
         config.k,
         config.sampling,
         [seed for of_prompt in seeds for seed in of_prompt],
+        parallel=config.requests_together,
         stop=lambda: run.stop_requested,
         on_prompt=on_prompt,
     )

@@ -7,9 +7,9 @@ shared out, and every loss is divided by the whole step's count, so the result d
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -17,12 +17,15 @@ import torch.distributed as dist
 # Gradients travel in buffers of this many numbers: few messages, and no second copy of a whole model.
 BUCKET = 1 << 24
 
+T = TypeVar("T")
+
 
 class World:
     """The processes of a run, this one among them. Alone, all of it costs nothing."""
 
     def __init__(self, rank: int = 0, size: int = 1) -> None:
         self.rank, self.size = rank, size
+        self._met = False  # whether it was this object that met the others, and leaves them in the end
 
     @classmethod
     def join(cls) -> World:
@@ -41,13 +44,16 @@ class World:
                     f"{torch.cuda.device_count()}. Lower processes."
                 )
             torch.cuda.set_device(local)
-        if not dist.is_initialized():
+        first = not dist.is_initialized()
+        if first:
             # Measuring a large held-out set or unpacking a model may keep the others waiting for long.
             dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo", timeout=timedelta(hours=2))
-        return cls(dist.get_rank(), dist.get_world_size())
+        world = cls(dist.get_rank(), dist.get_world_size())
+        world._met = first
+        return world
 
     def leave(self) -> None:
-        if self.size > 1 and dist.is_initialized():
+        if self._met and dist.is_initialized():
             dist.destroy_process_group()
 
     def mine(self, costs: Sequence[int]) -> list[int]:
@@ -99,9 +105,44 @@ class World:
         """Whether it is so for any process: what all must decide alike."""
         return any(self.gather(value))
 
+    def together(self, work: Callable[[], T], *, leaving: type[Exception]) -> list[T]:
+        """Every process's result of its `work`, by rank. `leaving`, raised in one of them, is raised in all.
+
+        Each may stop on its own in the middle of its work; none is left behind waiting for it.
+        """
+        if self.size == 1:
+            return [work()]
+        found: tuple[bool, Any]
+        try:
+            found = (True, work())
+        except leaving:
+            found = (False, None)
+        parts = self.gather(found)
+        if not all(stayed for stayed, _ in parts):
+            raise leaving
+        return [value for _, value in parts]
+
+    def share(
+        self, costs: Sequence[int], work: Callable[[list[int]], Sequence[T]], *, leaving: type[Exception]
+    ) -> list[T]:
+        """`work(indices)` by each process on its share of the items, one plain result an item: all of them, in order.
+
+        `leaving` as in `together`.
+        """
+
+        def own() -> dict[int, T]:
+            indices = self.mine(costs)
+            return dict(zip(indices, work(indices), strict=True)) if indices else {}
+
+        merged = {index: value for part in self.together(own, leaving=leaving) for index, value in part.items()}
+        return [merged[index] for index in range(len(costs))]
+
 
 def _sum_together(tensors: list[torch.Tensor]) -> None:
     flat = torch.cat([tensor.flatten() for tensor in tensors])
     dist.all_reduce(flat)
     for tensor, summed in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
         tensor.copy_(summed.view_as(tensor))
+
+
+ALONE = World()

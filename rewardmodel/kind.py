@@ -24,10 +24,12 @@ class RewardModelKind(RunKind):
     def prepare(self, run: RewardModelRun, run_dir: Path) -> dict[str, Any]:  # type: ignore[override]
         version = run.dataset_version
         dataset = {"dataset": str(artifact_path(version.artifact)), "dataset_sha256": version.sha256}
-        return dataset | generator_inputs(run.generator)
+        return dataset | generator_inputs(run.generator) | {"about": _about(run)}
 
     def command(self, run: Run, run_dir: Path) -> list[str]:
-        return [sys.executable, "-m", "rewardmodel.training", str(run_dir)]
+        processes = int(run.config.get("processes", 1))
+        launcher = ["lm.launch", str(processes)] if processes > 1 else []
+        return [sys.executable, "-m", *launcher, "rewardmodel.training", str(run_dir)]
 
     def lineage(self, run: RewardModelRun) -> dict[str, Any]:  # type: ignore[override]
         version, generator = run.dataset_version, run.generator
@@ -49,3 +51,24 @@ class RewardModelKind(RunKind):
     def detail_url(self, run: Run) -> str | None:
         reward_model = getattr(run, "reward_model", None)
         return reward_model.get_absolute_url() if reward_model else None
+
+
+def _about(run: RewardModelRun) -> dict[str, Any]:
+    """What the model card says of the run's origin."""
+    counts = run.dataset_version.counts
+    agreement = {
+        name: {
+            "value": tally["agreement"],
+            "low": tally["agreement_interval"][0],
+            "high": tally["agreement_interval"][1],
+        }
+        for name, tally in counts.get("dimensions", {}).items()
+        if tally.get("agreement") is not None and tally.get("agreement_interval")
+    }
+    return {
+        "name": run.title,
+        "dataset": str(run.dataset_version),
+        "sources": counts.get("sources", {}),
+        "agreement": agreement,
+        "start": run.generator.name,
+    }

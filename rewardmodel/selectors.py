@@ -6,6 +6,8 @@ from django.db.models import QuerySet
 
 from annotate.models import DatasetVersion
 from rewardmodel.models import RewardModel, RewardModelRun
+from rewardmodel.training.card import README
+from runs.artifacts import artifact_open
 
 
 def dataset_dimensions(version: DatasetVersion) -> list[str]:
@@ -34,3 +36,13 @@ def reward_model_runs() -> QuerySet[RewardModelRun]:
     return RewardModelRun.objects.select_related(
         "dataset_version__project", "generator", "created_by", "reward_model"
     ).order_by("-pk")
+
+
+def model_card(reward_model: RewardModel) -> str:
+    """The README.md of its directory without the front matter, which is for programs; empty if it has none."""
+    try:
+        with artifact_open(reward_model.artifact, README) as file:
+            text: str = file.read().decode("utf-8")
+    except FileNotFoundError:  # made before cards were written
+        return ""
+    return text.split("---\n", 2)[2] if text.startswith("---\n") else text

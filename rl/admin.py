@@ -1,7 +1,7 @@
 from django.contrib import admin
 from django.http import HttpRequest
 
-from rl.models import EvaluationRun, PolicyRun
+from rl.models import EvaluationRun, MergeRun, PolicyRun
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):
@@ -26,4 +26,12 @@ class EvaluationRunAdmin(ReadOnlyAdmin):
     list_display = ("id", "title", "generator", "reference", "reward_model", "state", "created_at")
     list_filter = ("state",)
     list_select_related = ("generator", "reference", "reward_model")
+    search_fields = ("title",)
+
+
+@admin.register(MergeRun)
+class MergeRunAdmin(ReadOnlyAdmin):
+    list_display = ("id", "title", "policy_run", "state", "created_at")
+    list_filter = ("state",)
+    list_select_related = ("policy_run",)
     search_fields = ("title",)

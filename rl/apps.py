@@ -10,12 +10,15 @@ class RlConfig(AppConfig):
     verbose_name = "policies"
 
     def ready(self) -> None:
-        from rl.kind import EvaluationKind, PolicyKind
+        from rl.kind import EvaluationKind, MergeKind, PolicyKind
+        from rl.plots import SUBJECTS
         from runs.kinds import register
-        from runs.metrics import Metric, register_metrics
+        from runs.metrics import Metric, register_metrics, register_plots
 
         register(PolicyKind())
         register(EvaluationKind())
+        register(MergeKind())
+        register_plots(PolicyKind.kind, SUBJECTS)
         register_metrics(
             {
                 "reward": Metric("Reward", good="higher", order=20),

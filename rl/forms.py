@@ -83,6 +83,64 @@ def _local() -> forms.ModelChoiceField:
     )
 
 
+MEASURING = (
+    *("evaluate_every", "held_out_prompts", "best_of_n_samples", "save", "sample_every", "sample_prompts"),
+    *("sampling.", "kl_limit", "length_limit", "repetition_limit", "on_alarm"),
+)
+MACHINE = (
+    *("max_prompt_tokens", "max_response_tokens", "rows", "batch_tokens", "dtype", "processes"),
+    *("checkpoint_every", "seed"),
+)
+OFFLINE_GROUPS: dict[str, tuple[str, ...]] = {
+    "Preferences": (
+        *("dimension_weights", "label_smoothing", "soft_labels", "margin_scale", "target_gap", "sft_weight"),
+        *("desirable_weight", "undesirable_weight", "comparisons_per_step"),
+    ),
+    "Update": ("schedule", "warmup_ratio", "weight_decay", "max_grad_norm"),
+    "Measuring and samples": MEASURING,
+    "LoRA": ("lora.",),
+    "Lengths and machine": MACHINE,
+}
+ONLINE_GROUPS: dict[str, tuple[str, ...]] = {
+    "Reward": (
+        *("dimension_weights", "reward_model_weight", "more_reward_weight", "ensemble_penalty", "gate_dimension"),
+        *("gate_threshold", "length_penalty", "free_tokens", "eos_penalty", "reward_scaling", "reward_clip"),
+    ),
+    "Update": (
+        *("epochs", "minibatches", "normalise", "ratio_clip", "kl_coef", "kl_estimator", "kl_control", "kl_target"),
+        *("kl_horizon", "gamma", "lam", "value_clip", "vf_coef", "critic", "whiten_advantages", "ptx_coef"),
+        *("schedule", "warmup_ratio", "weight_decay", "max_grad_norm", "standardise", "keep", "threshold"),
+    ),
+    "Measuring, samples and alarms": MEASURING,
+    "LoRA": ("lora.",),
+    "Lengths and machine": MACHINE,
+}
+
+# One of each kind of check, to start from: what it rewards, and how it is written.
+CHECK_EXAMPLES: tuple[tuple[str, str], ...] = (
+    ("The last number of the response is the answer in the prompt's metadata.", '[{"kind": "number"}]'),
+    ("The response is that answer and nothing else.", '[{"kind": "exact"}]'),
+    (
+        "It ends with a line such as “Answer: 42”; the part in brackets must be this.",
+        r'[{"kind": "pattern", "pattern": "Answer: (\\w+)", "answer": "42"}]',
+    ),
+    ("It thanks, and never says sorry.", '[{"kind": "words", "any_of": ["thank"], "none_of": ["sorry"]}]'),
+    ("It has 20 to 80 words.", '[{"kind": "length", "min_words": 20, "max_words": 80}]'),
+    (
+        "It is JSON with a name and a price above 0.",
+        '[{"kind": "json", "expects": [{"at": "name", "type": "string"}, {"at": "price", "least": 0.01}]}]',
+    ),
+    (
+        "The right number counts fully, being short a quarter.",
+        '[{"kind": "number", "weight": 1}, {"kind": "length", "max_words": 60, "weight": 0.25}]',
+    ),
+    (
+        "Several cases: the reward is the share that passes.",
+        '[{"kind": "share", "of": [{"kind": "words", "all_of": ["red"]}, {"kind": "words", "all_of": ["blue"]}]}]',
+    ),
+)
+
+
 class PolicyRunForm(ConfigForm):
     """What the forms of all algorithms share. `intro` says what the algorithm does, `choose` when to take it."""
 
@@ -106,6 +164,8 @@ class PolicyRunForm(ConfigForm):
 
 
 class OfflineRunForm(PolicyRunForm):
+    groups = OFFLINE_GROUPS
+
     dataset_version = DatasetVersionField(
         label="Dataset version",
         help_text="Training uses its train split; what was learnt is measured on its test split.",
@@ -144,6 +204,7 @@ class KTORunForm(OfflineRunForm):
 
 
 class OnlineRunForm(PolicyRunForm):
+    groups = ONLINE_GROUPS
     basic = (
         "steps",
         "prompts_per_step",
@@ -186,11 +247,12 @@ class OnlineRunForm(PolicyRunForm):
         help_text="All its prompts except those held out for measuring. Checks compare with the answer in a prompt's "
         "metadata.",
     )
+    check_examples = CHECK_EXAMPLES
+
     checks = ChecksField(
         label=OnlineSettings.model_fields["checks"].title,
         required=False,
-        help_text=f"{OnlineSettings.model_fields['checks'].description} Write a list: "
-        "[{&quot;kind&quot;: &quot;number&quot;, &quot;weight&quot;: 1}].",
+        help_text=f"{OnlineSettings.model_fields['checks'].description} A list, as in the examples below the form.",
     )
 
 

@@ -12,9 +12,10 @@ from typing import Any
 from django.conf import settings
 
 from annotate.models import Generator
-from rl.models import EvaluationRun, PolicyRun
-from rl.selectors import dataset_prompts, evaluated_responses, project_prompts
-from rl.services import EVALUATION, POLICY, policy_register
+from config.templatetags.plumbline import number
+from rl.models import EvaluationRun, MergeRun, PolicyRun
+from rl.selectors import dataset_prompts, evaluated_responses, kept_policy, project_prompts
+from rl.services import EVALUATION, MERGE, POLICY, policy_register
 from runs.artifacts import artifact_path
 from runs.faults import UserFault
 from runs.kinds import RunKind
@@ -30,6 +31,7 @@ class PolicyKind(RunKind):
 
     def prepare(self, run: PolicyRun, run_dir: Path) -> dict[str, Any]:  # type: ignore[override]
         inputs: dict[str, Any] = {**_weights(run.generator), "models_dir": str(settings.MODELS_DIR)}
+        inputs |= {"title": run.title, "lineage": self.lineage(run)}  # for the policy's card
         if run.dataset_version is not None and (not run.is_online or run.config.get("ptx_coef")):
             inputs |= {
                 "dataset": str(artifact_path(run.dataset_version.artifact)),
@@ -52,7 +54,9 @@ class PolicyKind(RunKind):
         }
 
     def command(self, run: Run, run_dir: Path) -> list[str]:
-        return [sys.executable, "-m", "rl.training", str(run_dir)]
+        processes = int(run.config.get("processes", 1))
+        launcher = ["lm.launch", str(processes)] if processes > 1 else []
+        return [sys.executable, "-m", *launcher, "rl.training", str(run_dir)]
 
     def lineage(self, run: PolicyRun) -> dict[str, Any]:  # type: ignore[override]
         version, reward_model = run.dataset_version, run.reward_model
@@ -67,12 +71,52 @@ class PolicyKind(RunKind):
     def finish(self, run: PolicyRun, run_dir: Path, result: dict[str, Any]) -> None:  # type: ignore[override]
         policy_register(run=run)
 
+    def kept(self, run: Run) -> str:
+        found = kept_policy(run.directory)
+        if found is None:
+            return ""
+        reward = f" (held-out reward {number(found.reward)})" if found.reward is not None else ""
+        return f"The policy of step {found.step}{reward} is kept in {found.directory}."
+
     def audit_scope(self, run: PolicyRun) -> str:  # type: ignore[override]
         version = run.dataset_version
         return f"project:{version.project_id}" if version else super().audit_scope(run)
 
     def detail_url(self, run: Run) -> str | None:
         return run.get_policy_url() if isinstance(run, PolicyRun) else None
+
+
+class MergeKind(RunKind):
+    kind = MERGE
+    label = "merged policy"
+    model = MergeRun
+    queue = Run.Queue.GPU
+    artifact_kind = MERGE
+
+    def prepare(self, run: MergeRun, run_dir: Path) -> dict[str, Any]:  # type: ignore[override]
+        made = run.policy_run
+        return {
+            **_weights(made.generator),
+            "adapter": str(artifact_path(made.artifacts.get(kind=POLICY))),
+            "models_dir": str(settings.MODELS_DIR),
+            "title": made.title,
+            "lineage": PolicyKind().lineage(made),
+            "result": made.result,
+        }
+
+    def command(self, run: Run, run_dir: Path) -> list[str]:
+        return [sys.executable, "-m", "rl.training", str(run_dir)]
+
+    def lineage(self, run: MergeRun) -> dict[str, Any]:  # type: ignore[override]
+        made = run.policy_run
+        adapter = {"title": made.title, "sha256": made.artifacts.get(kind=POLICY).sha256}
+        return {**PolicyKind().lineage(made), "adapter": adapter}
+
+    def finish(self, run: Run, run_dir: Path, result: dict[str, Any]) -> None:
+        """The artifact is all there is to it."""
+
+    def detail_url(self, run: Run) -> str | None:
+        return run.get_policy_url() if isinstance(run, MergeRun) else None
 
 
 class EvaluationKind(RunKind):

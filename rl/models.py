@@ -79,6 +79,15 @@ class PolicyRun(Run):
         return reverse("rl:policy-detail", args=[self.pk])
 
 
+class MergeRun(Run):
+    """Make one model of a policy's adapter and its base. Its config is MergeConfig."""
+
+    policy_run = models.ForeignKey(PolicyRun, on_delete=models.PROTECT, related_name="merges")
+
+    def get_policy_url(self) -> str:
+        return self.policy_run.get_policy_url()
+
+
 class EvaluationRun(Run):
     """Measure a generator's responses: reward, distance from a reference, length. Its config is EvaluationConfig."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from django.db.models import QuerySet
@@ -88,6 +89,32 @@ def evaluated_responses(
             }
 
 
+@dataclass(frozen=True)
+class KeptPolicy:
+    """What a cancelled run wrote before it ended: the best policy so far, or the last, as it was told to save."""
+
+    directory: Path
+    step: int
+    reward: float | None  # on held-out prompts, where it was measured and these are the best weights
+
+
+def kept_policy(run_dir: Path) -> KeptPolicy | None:
+    """The policy in the directory of a run that was cancelled; None if it left none or this machine lacks it."""
+    card, best = (_json(run_dir / name) for name in ("output/policy.json", "best/best.json"))
+    if type(card.get("step")) is not int:
+        return None
+    reward = best.get("figure") if best.get("step") == card["step"] else None
+    return KeptPolicy(run_dir / "output", card["step"], reward)
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 # tables -------------------------------------------------------------------------------------------------------------
 
 
@@ -125,14 +152,23 @@ TRAINING = (
     Figure("repetition", "Repeats", "Share of 4-grams of tokens that occurred before in the response.", "percent"),
 )
 
-HATS = {
-    "base": "Base, once for all",
-    "policy": "Policy",
-    "reference": "Reference of its own",
-    "critic": "Critic",
-    "reward_models": "Reward models",
-    "optimizer": "Optimizer",
-}
+
+@dataclass(frozen=True)
+class Hat:
+    """Who holds weights in memory, how much, and whose weights it stands on."""
+
+    label: str
+    bytes: int
+    about: str
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What a run held. `separate`: what it would take with a copy of the base for every hat; None if no more."""
+
+    hats: list[Hat]
+    total: int
+    separate: int | None
 
 
 def evaluation_table(run: EvaluationRun) -> list[dict[str, Any]]:
@@ -176,10 +212,33 @@ def gain_of(run: PolicyRun) -> dict[str, Any] | None:
     return {**found, "verdict": _verdict(found["gain"])}
 
 
-def memory_table(run: PolicyRun) -> list[dict[str, Any]]:
-    """Bytes of weights and moments by who needs them."""
-    memory = run.result.get("memory") or {}
-    return [{"label": label, "bytes": memory[name]} for name, label in HATS.items() if memory.get(name)]
+def memory_table(run: PolicyRun) -> Memory | None:
+    """Bytes of weights and of the optimizer's moments by who needs them, and which of them share the base."""
+    held = run.result.get("memory") or {}
+    base, reference, critic = held.get("base", 0), held.get("reference", 0), held.get("critic", 0)
+    hats = []
+    if base:
+        on_it = ["the policy", *([] if reference else ["the reference"]), *(["the critic"] if critic else [])]
+        hats.append(Hat("Base", base, f"frozen, held once for {_listed(on_it)}"))
+    own = "an adapter on the base" if base else "all its weights are trained"
+    hats.append(Hat("Policy", held.get("policy", 0), own))
+    if reference:
+        hats.append(Hat("Reference", reference, "a copy of its own, because the start is trained itself"))
+    elif base:
+        hats.append(Hat("Reference", 0, "the base with the policy's adapter off"))
+    if critic:
+        hats.append(Hat("Critic", critic, "an adapter and a head" if base or reference else "a head"))
+    if held.get("reward_models"):
+        hats.append(Hat("Reward models", held["reward_models"], "weights of their own"))
+    if held.get("optimizer"):
+        hats.append(Hat("Optimizer", held["optimizer"], "two moments for every trained weight"))
+    total = sum(hat.bytes for hat in hats)
+    copies = (0 if reference else 1) + (1 if critic else 0)  # of the base, that sharing has saved
+    return Memory(hats, total, total + copies * base if base and copies else None) if held else None
+
+
+def _listed(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def _verdict(difference: dict[str, float] | None) -> str:

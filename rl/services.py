@@ -13,15 +13,16 @@ from annotate.generation.services import generator_create, generator_errors
 from annotate.models import DatasetVersion, Generator, Project
 from rewardmodel.models import RewardModel
 from rewardmodel.selectors import dataset_dimensions
-from rl.models import ONLINE, EvaluationRun, PolicyRun
+from rl.models import ONLINE, EvaluationRun, MergeRun, PolicyRun
 from rl.selectors import evaluated_responses, project_prompts
-from rl.training.config import ALGORITHMS, EvaluationConfig, OnlineSettings, PolicySettings, PPOConfig
+from rl.training.config import ALGORITHMS, EvaluationConfig, MergeConfig, OnlineSettings, PolicySettings, PPOConfig
 from runs.artifacts import artifact_path
 from runs.models import Run
 from runs.schema import config_validated
 from runs.services import run_enqueue
+from runs.states import State
 
-POLICY, EVALUATION = "policy", "evaluation"
+POLICY, EVALUATION, MERGE = "policy", "evaluation", "merged_policy"
 
 Errors = dict[str, list[str]]
 
@@ -139,6 +140,35 @@ def evaluation_run_start(
         reference=reference,
         reward_model=reward_model,
         project=project,
+    )
+    run_enqueue(run=run)
+    return run
+
+
+@transaction.atomic
+def merge_run_start(
+    *, policy_run: PolicyRun, config: Mapping[str, Any] | None = None, user: User | None = None
+) -> MergeRun:
+    """Queue the merging of a finished policy's adapter into its base; the run that does so or did so, if there is one.
+
+    Raises ValidationError where there is nothing to merge, before any run exists.
+    """
+    checked = config_validated(MergeConfig, config or {})
+    if not policy_run.artifacts.filter(kind=POLICY).exists():
+        raise ValidationError("No policy came of this run, so there is nothing to merge.")
+    if policy_run.config["method"] == "full":
+        raise ValidationError("All of the model's weights were trained: the policy is a whole model already.")
+    PolicyRun.objects.select_for_update(of=("self",)).get(pk=policy_run.pk)  # two clicks make one run
+    for known in policy_run.merges.exclude(state__in=(State.FAILED, State.CANCELLED)).order_by("-pk"):
+        if known.config == checked.model_dump(mode="json"):
+            return known
+    run = MergeRun(
+        kind=MERGE,
+        title=f"{policy_run.title}, merged"[:200],
+        queue=Run.Queue.GPU,
+        config=checked.model_dump(mode="json"),
+        created_by=user,
+        policy_run=policy_run,
     )
     run_enqueue(run=run)
     return run

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_POST
 
 from accounts.models import User
 from accounts.permissions import admin_required
 from annotate.models import DatasetVersion
 from rewardmodel.models import RewardModel
 from rl.forms import POLICY_FORMS, EvaluationRunForm
+from rl.frontier import frontier_of
 from rl.models import ONLINE, PolicyRun
 from rl.selectors import evaluation_runs, evaluation_table, gain_of, memory_table, policy_runs, training_table
-from rl.services import evaluation_run_start, policy_run_start
+from rl.services import evaluation_run_start, merge_run_start, policy_run_start
 from rl.staleness import stale_now
+from runs.documentation import metrics_advice
+from runs.states import State
 
 PAGE = 50
 
@@ -80,14 +85,29 @@ def policy_detail(request: HttpRequest, pk: int) -> HttpResponse:
         "run": run,
         "stale_reason": stale_now().policies.get(run.pk, ""),
         "artifact": run.artifacts.first(),
+        "merged": run.merges.filter(state=State.SUCCEEDED).last(),
         "table": training_table(run),
         "test": run.result.get("test"),
+        "alarms": [{**each, "advice": metrics_advice(each["name"])} for each in run.result.get("alarms") or []],
         "gain": gain_of(run),
+        "frontier": frontier_of(run) if run.is_online else None,
         "memory": memory_table(run),
         "more_reward_models": run.more_reward_models.all() if run.is_online else [],
         "evaluations": [{"run": each, "table": evaluation_table(each)} for each in evaluations[:5]],
     }
     return render(request, "rl/policy_detail.html", context)
+
+
+@admin_required
+@require_POST
+def policy_merge(request: HttpRequest, pk: int) -> HttpResponse:
+    """Make one model of the adapter and its base, and go where that can be watched and downloaded."""
+    assert isinstance(request.user, User)
+    try:
+        return redirect(merge_run_start(policy_run=get_object_or_404(PolicyRun, pk=pk), user=request.user))
+    except ValidationError as error:
+        messages.error(request, " ".join(error.messages))
+        return redirect("rl:policy-detail", pk=pk)
 
 
 @admin_required

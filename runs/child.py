@@ -8,6 +8,7 @@ command works by hand on a laptop. This module is pure: standard library only.
     events.jsonl    what happens: metrics, progress, samples, log lines, one JSON object a line, append only
     checkpoints/    step-00000040/, each complete or absent
     output/         what becomes the artifact
+    tensorboard/    the same metrics and samples, for TensorBoard
     result.json     summary figures, written last
     error.json      why it failed and whose fault that was
 """
@@ -30,6 +31,8 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
+
+from runs.tensorboard import Board
 
 SPEC, EVENTS, RESULT, ERROR, LOG = "run.json", "events.jsonl", "result.json", "error.json", "log.txt"
 
@@ -96,6 +99,7 @@ class RunDir:
         self.checkpoints = self.path / "checkpoints"
         self.is_main = int(os.environ.get("RANK", "0")) == 0
         self.stop_requested = False
+        self._board = Board(self.path, self.path / EVENTS)
 
     # events ---------------------------------------------------------------------------------------------------------
 
@@ -120,7 +124,8 @@ class RunDir:
     def _event(self, kind: str, step: int | None, data: dict[str, Any]) -> None:
         if not self.is_main:
             return
-        line = json.dumps({"type": kind, "step": step, "at": round(time.time(), 3), "data": data}, ensure_ascii=False)
+        event = {"type": kind, "step": step, "at": round(time.time(), 3), "data": data}
+        line = json.dumps(event, ensure_ascii=False)
         # One write of one whole line in append mode: a crash leaves at most one torn last line, which readers skip.
         descriptor = os.open(self.path / EVENTS, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
         try:
@@ -130,6 +135,7 @@ class RunDir:
             os.write(descriptor, (("\n" if torn else "") + line + "\n").encode("utf-8"))
         finally:
             os.close(descriptor)
+        self._board.add(event)
 
     # checkpoints and results ----------------------------------------------------------------------------------------
 
@@ -207,9 +213,22 @@ def child_main(work: Callable[[RunDir], None], argv: list[str] | None = None) ->
         traceback.print_exc()
         with contextlib.suppress(OSError):
             detail = traceback.format_exc()
-            write_json(directory / ERROR, {"fault": fault, "message": message, "detail": detail[-20_000:]})
+            _say_why(directory, {"fault": fault, "message": message, "detail": detail[-20_000:]})
         sys.exit(code)
     sys.exit(EXIT_OK)
+
+
+def _say_why(directory: Path, error: dict[str, str]) -> None:
+    """Write error.json. Of several processes the first to fail says why: the others fail because it is gone."""
+    if int(os.environ.get("WORLD_SIZE", "1")) < 2:
+        write_json(directory / ERROR, error)
+        return
+    own = directory / f"{ERROR}.{os.environ.get('RANK', '0')}"
+    write_json(own, error)
+    try:
+        os.link(own, directory / ERROR)  # fails if it is there
+    finally:
+        own.unlink()
 
 
 def classify(error: BaseException) -> tuple[str, str, int]:

@@ -19,6 +19,17 @@ def metrics_page() -> SafeString:
     return _render(PAGE.read_text("utf-8")) if PAGE.exists() else mark_safe("")
 
 
+def metrics_advice(name: str) -> str:
+    """The last cell of the document's table row about `name`, such as what to do about an alarm; empty without one."""
+    return _last_cells(PAGE.read_text("utf-8")).get(name, "") if PAGE.exists() else ""
+
+
+@lru_cache(maxsize=2)
+def _last_cells(text: str) -> dict[str, str]:
+    rows = re.findall(r"^\| `(\w+)` \|.*\| (.*?) \|$", text, re.MULTILINE)
+    return {name: cell.replace("*", "").replace("`", "") for name, cell in reversed(rows)}
+
+
 @lru_cache(maxsize=2)
 def _render(text: str) -> SafeString:
     markdown = MarkdownIt("commonmark", {"html": False}).enable("table")

@@ -51,6 +51,10 @@ class RunKind(ABC):
         project = getattr(run, "project_id", None)
         return f"project:{project}" if project else ""
 
+    def kept(self, run: Run) -> str:
+        """What a cancelled run has left of its work, as a sentence for its page; empty if it left nothing."""
+        return ""
+
     def detail_url(self, run: Run) -> str | None:
         """The page of the thing this run is about, if there is one."""
         return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -26,7 +26,63 @@ class Metric:
         return f"{self.label} ({self.good} is better)" if self.good else self.label
 
 
+@dataclass(frozen=True)
+class Plot:
+    """One chart of metrics that are read together, the most telling first.
+
+    `reward/*` among the `lines` stands for all parts of a metric, less those named in `apart`. `good` says in words
+    what is good. `level` is a setting of the run that the lines are held against, `stacked` draws shares of a whole.
+    """
+
+    title: str
+    lines: tuple[str, ...]
+    good: str = ""
+    level: str = ""
+    level_when: tuple[str, str] | None = None  # only where this other setting has this value
+    stacked: bool = False
+    apart: tuple[str, ...] = ()
+
+    def chosen(self, names: Collection[str]) -> list[str]:
+        """Those of `names` that belong here, in order."""
+        found: list[str] = []
+        for line in self.lines:
+            base = line.removesuffix("*")
+            found += sorted(name for name in names if name.startswith(base)) if base != line else [line]
+        return [name for name in dict.fromkeys(found) if name in names and name not in self.apart]
+
+
+OTHERS = "Others"  # the subject of metrics that no plot has
+
 _metrics: dict[str, Metric] = {}
+_plots: dict[str, Mapping[str, Sequence[Plot]]] = {}
+
+
+def register_plots(kind: str, subjects: Mapping[str, Sequence[Plot]]) -> None:
+    """Say which metrics of a kind of run are drawn together, by subject, the most important first."""
+    _plots[kind] = subjects
+
+
+def plots_of(kind: str, names: Collection[str]) -> list[tuple[str, list[tuple[Plot, list[str]]]]]:
+    """By subject, what to draw of a run's metrics: each plot with its lines. Every metric is in exactly one."""
+    left = dict.fromkeys(sorted(names, key=place))
+    found = []
+    for subject, plots in _plots.get(kind, {}).items():
+        drawn = []
+        for plot in plots:
+            chosen = plot.chosen(left)
+            for name in chosen:
+                del left[name]
+            if chosen:
+                drawn.append((plot, chosen))
+        if drawn:
+            found.append((subject, drawn))
+    alone = [(_alone(name), [name]) for name in left]
+    return [*found, (OTHERS, alone)] if alone else found
+
+
+def _alone(name: str) -> Plot:
+    metric = describe(name)
+    return Plot(metric.label, (name,), good=f"{metric.good} is better" if metric.good else "")
 
 
 def register_metrics(metrics: Mapping[str, Metric]) -> None:

@@ -29,7 +29,12 @@ def config_validated(model: type[Config], values: Mapping[str, Any]) -> Config:
         for each in error.errors():
             names = [str(part) for part in each["loc"] if isinstance(part, str)]
             cause = each.get("ctx", {}).get("error")
+            if not names and hasattr(cause, "field"):  # of the whole, and it says which setting to change
+                names = [cause.field]
             message = str(cause) if each["type"] == "value_error" and cause else f"{each['msg']}."
+            places = [part + 1 for part in each["loc"] if isinstance(part, int)]
+            if places:  # in a list: which of its entries
+                message = f"Entry {'.'.join(map(str, places))}: {message}"
             found.setdefault(".".join(names) or NON_FIELD_ERRORS, []).append(message)
         raise ValidationError(found) from error
 
@@ -72,7 +77,9 @@ def inline_schema(model: type[BaseModel]) -> dict[str, Any]:
 
 
 class ConfigForm(forms.Form):
-    """A form with a field for every setting of `config_model`; `basic` are shown at once, the rest under Advanced.
+    """A form with a field for every setting of `config_model`; `basic` are shown at once, the rest folded away.
+
+    `groups` are headings for what is folded, with the names under them; one ending in a dot stands for all inside it.
 
     Once valid, `cleaned_data["config"]` is the configuration as plain JSON values. Fields declared on the form itself
     replace those of the schema; names in `left_out` keep the schema's default.
@@ -81,6 +88,7 @@ class ConfigForm(forms.Form):
     config_model: ClassVar[type[BaseModel]]
     basic: ClassVar[tuple[str, ...]] = ()
     left_out: ClassVar[tuple[str, ...]] = ()
+    groups: ClassVar[dict[str, tuple[str, ...]]] = {}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{"label_suffix": "", **kwargs})
@@ -95,11 +103,15 @@ class ConfigForm(forms.Form):
     def basic_fields(self) -> list[forms.BoundField]:
         return [self[name] for name in self.basic]
 
-    def advanced_fields(self) -> list[forms.BoundField]:
-        return [self[name] for name in self._config_names if name not in self.basic]
-
-    def advanced_has_errors(self) -> bool:
-        return any(field.errors for field in self.advanced_fields())
+    def advanced_groups(self) -> list[tuple[str, list[forms.BoundField], bool]]:
+        """What is folded away, by heading; and whether there is a mistake in it, so that it must be seen."""
+        left = {name: self[name] for name in self._config_names if name not in self.basic}
+        found = []
+        for heading, names in self.groups.items():
+            inside = [name for name in left if name in names or name.partition(".")[0] + "." in names]
+            found.append((heading, [left.pop(name) for name in inside]))
+        found.append(("More settings" if self.groups else "Advanced settings", list(left.values())))
+        return [(heading, fields, any(field.errors for field in fields)) for heading, fields in found if fields]
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}

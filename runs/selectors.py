@@ -2,39 +2,35 @@
 
 from __future__ import annotations
 
-import contextlib
-import time
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from operator import itemgetter
 
-from django.core.cache import cache
 from django.db.models import QuerySet
 from django.utils import timezone
-from redis.exceptions import RedisError
 
-from runs import child, kinds, metrics
-from runs.charts import Chart, Point, downsample, line_chart
+from runs import child, kinds
+from runs.charts import Point
+from runs.documentation import metrics_advice
 from runs.logs import log_tail
 from runs.models import Run, RunEvent
 from runs.states import ACTIVE, CLAIMED, State
 
 LOG_LINES = 200
-TABLE_ROWS = 40
 NUMBERS = (float, int, type(None))
-REDRAW = 20  # charts of an active run are drawn again after this many times the time that drawing took
+REMEMBERED_RUNS, REMEMBERED_VALUES = 8, 200_000  # by each process, some 30 MB at most for a run
+
+_remembered: dict[tuple[int, datetime], Reported] = {}
 
 
 @dataclass(frozen=True)
-class Series:
-    """One metric of one run, ready to be drawn."""
+class Alarm:
+    """Something a run warned of. `advice` is what docs/metrics.md says to do."""
 
     name: str
-    metric: metrics.Metric
-    chart: Chart
-    last: float
-    count: int  # steps that reported it
-    rows: list[Point]  # for the table beside the chart, at most TABLE_ROWS
+    step: int | None
+    message: str
+    advice: str
 
 
 def runs_list(*, kind: str = "", state: str = "") -> QuerySet[Run]:
@@ -60,53 +56,55 @@ def dashboard_runs(most: int = 6) -> dict[str, object]:
 
 def metric_points(run: Run) -> dict[str, list[Point]]:
     """Every metric of a run as (step, value), sorted by step. Of a step reported twice, the later report counts."""
-    series: dict[str, dict[int, float | None]] = {}
-    events = RunEvent.objects.filter(run_id=run.pk, type=RunEvent.Type.METRICS, step__isnull=False).order_by("id")
-    for step, data in events.values_list("step", "data").iterator(chunk_size=5000):
+    return {name: sorted(values.items(), key=itemgetter(0)) for name, values in _reported(run).series.items()}
+
+
+@dataclass
+class Reported:
+    """What a run's first `count` metric events, up to the one with the id `last`, say: value by metric and step."""
+
+    count: int
+    last: int
+    series: dict[str, dict[int, float | None]]
+    values: int = 0
+
+
+def _reported(run: Run) -> Reported:
+    """What a run has reported so far. Every open page asks every two seconds, so only what is new is read.
+
+    Events of a run are added in order, and taken away only when it resumes from an earlier step: then their count is
+    another, and all is read again.
+    """
+    events = RunEvent.objects.filter(run_id=run.pk, type=RunEvent.Type.METRICS, step__isnull=False)
+    key = (run.pk, run.created_at)
+    known = _remembered.pop(key, None)
+    if known is None or events.filter(id__lte=known.last).count() != known.count:
+        known = Reported(0, 0, {})
+    new = events.filter(id__gt=known.last).order_by("id").values_list("id", "step", "data")
+    found = Reported(known.count, known.last, {name: dict(values) for name, values in known.series.items()})
+    for pk, step, data in new.iterator(chunk_size=5000):
+        found.count, found.last = found.count + 1, pk
         for name, value in data.items():
             if type(value) in NUMBERS:
-                series.setdefault(name, {})[step] = value
-    return {name: sorted(values.items(), key=itemgetter(0)) for name, values in series.items()}
-
-
-def metric_series(run: Run) -> list[Series]:
-    """The charts of a run, in the order in which its app registered the metrics.
-
-    Tens of thousands of steps take a good part of a second to draw, and every open page asks every two seconds: then
-    what was drawn is shown again for a while. A run that has ended is always drawn to its end.
-    """
-    key = f"runs.series.{run.pk}.{run.created_at.timestamp()}.{run.state}.{run.queued_at.timestamp()}"
-    try:
-        drawn = cache.get(key)
-    except RedisError:
-        drawn = None
-    if drawn is not None:
-        return drawn
-    began = time.monotonic()
-    drawn = _draw(run)
-    took = time.monotonic() - began
-    if took > 0.1:
-        with contextlib.suppress(RedisError):
-            cache.set(key, drawn, took * REDRAW if run.is_active else 3600)
-    return drawn
-
-
-def _draw(run: Run) -> list[Series]:
-    found = []
-    for name, points in sorted(metric_points(run).items(), key=lambda item: metrics.place(item[0])):
-        drawn = downsample(points)
-        chart = line_chart(drawn)
-        if chart is None:
-            continue
-        last = next(value for _, value in reversed(points) if value is not None)
-        rows = downsample(drawn, TABLE_ROWS)
-        found.append(Series(name, metrics.describe(name), chart, last, len(points), rows))
+                found.series.setdefault(name, {})[step] = value
+                found.values += 1
+    found.values += known.values
+    if found.values <= REMEMBERED_VALUES:
+        _remembered[key] = found
+        while len(_remembered) > REMEMBERED_RUNS:
+            _remembered.pop(next(iter(_remembered)), None)
     return found
 
 
-def samples(run: Run, most: int = 4) -> list[RunEvent]:
-    """The newest samples, newest first."""
-    return list(RunEvent.objects.filter(run_id=run.pk, type=RunEvent.Type.SAMPLE).order_by("-id")[:most])
+def alarms(run: Run) -> list[Alarm]:
+    """What a run warned of, oldest first; what it warned of again after it was resumed, once."""
+    events = RunEvent.objects.filter(run_id=run.pk, type=RunEvent.Type.LOG, data__has_key="alarm").order_by("id")
+    found = {}
+    for data in events.values_list("data", flat=True):
+        name, step = str(data["alarm"]), data.get("at_step")
+        message = str(data.get("message", "")).removeprefix("Alarm: ")
+        found[name] = Alarm(name, step if type(step) is int else None, message, metrics_advice(name))
+    return list(found.values())
 
 
 def history(run: Run, most: int = 30) -> list[RunEvent]:
@@ -129,6 +127,13 @@ def time_left(run: Run) -> timedelta | None:
         return None
     passed = timezone.now() - run.progress_from_at
     return max(passed / done * (run.progress_total - run.progress_done), timedelta(0))
+
+
+def kept(run: Run) -> str:
+    """What a cancelled run has left of its work, by its kind; empty if nothing, or where this machine lacks it."""
+    if run.state != State.CANCELLED or run.kind not in dict(kinds.choices()):
+        return ""
+    return kinds.get(run.kind).kept(kinds.typed(run))
 
 
 def domain_url(run: Run) -> str | None:

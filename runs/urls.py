@@ -9,6 +9,7 @@ urlpatterns = [
     path("runs/<int:pk>/", views.run_detail, name="detail"),
     path("runs/<int:pk>/live/", views.run_live, name="live"),
     path("runs/<int:pk>/log/", views.run_log, name="log"),
+    path("runs/<int:pk>/tensorboard/", views.run_tensorboard, name="tensorboard"),
     path("runs/<int:pk>/cancel/", views.run_cancel, name="cancel"),
     path("runs/<int:pk>/retry/", views.run_retry, name="retry"),
     # Files keep their own names at the end of the address, so these are not the router's.

@@ -35,11 +35,22 @@ def test_commands_exist(document: Path):
         ).exists(), module
 
 
-def test_nothing_committed_names_the_machine_it_was_written_on():
+def committed_texts() -> dict[str, str]:
+    """The project's own texts by path."""
     files = subprocess.run(["git", "ls-files"], cwd=BASE_DIR, capture_output=True, text=True, check=False)
     if files.returncode:
         pytest.skip("not a git checkout")
-    for name in files.stdout.split():
-        path = BASE_DIR / name
-        if path.suffix in {".py", ".md", ".html", ".js", ".css", ".toml", ".yml"} and path != Path(__file__):
-            assert not re.search(r"/(work|opt|root)/[a-z]", path.read_text(encoding="utf-8")), name
+    kinds = {".py", ".md", ".html", ".js", ".css", ".toml", ".yml", ".po", ".json"}
+    paths = [Path(name) for name in files.stdout.split()]
+    return {str(path): (BASE_DIR / path).read_text(encoding="utf-8") for path in paths if path.suffix in kinds}
+
+
+def test_nothing_committed_names_the_machine_it_was_written_on():
+    own = str(Path(__file__).relative_to(BASE_DIR))
+    for name, text in committed_texts().items():
+        assert name == own or not re.search(r"/(work|opt|root)/[a-z]", text), name
+
+
+def test_no_merge_was_left_half_done():
+    for name, text in committed_texts().items():
+        assert not re.search(r"^(<{7}|>{7})( |$)", text, re.MULTILINE), name

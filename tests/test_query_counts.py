@@ -143,7 +143,14 @@ def admins_pages(count: Counter, client: Client, project) -> None:
     count("admin: dashboard", client, "get", reverse("home"))
     for name in plain:
         count(f"admin: {name}", client, "get", reverse(f"annotate:{name}"))
-    for name in ("runs:list", "rewardmodel:list", "rl:policy-list", "rl:evaluation-list", "accounts:audit"):
+    for name in (
+        "runs:list",
+        "rewardmodel:list",
+        "rewardmodel:evaluations",
+        "rl:policy-list",
+        "rl:evaluation-list",
+        "accounts:audit",
+    ):
         count(f"admin: {name}", client, "get", reverse(name))
     of_project = ("project-detail", "project-edit", "project-people", "prompt-list", "response-list", "comparison-list")
     for name in (*of_project, "gold-list", "quality", "withdrawal-list", "guidelines-history"):

@@ -43,7 +43,7 @@ class RewardEvaluationForm(ConfigForm):
     def __init__(self, *args: Any, reward_model: RewardModel, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         own = reward_model.run.dataset_version
-        self.fields["dataset_version"].empty_label = f"{own}, which it was trained on"
+        self.fields["dataset_version"].empty_label = f"{own}, held out when it was trained"
         self.fields["second"].queryset = RewardModel.objects.exclude(pk=reward_model.pk)
         labels = sorted((form.label, key) for key, form in FORMATS_IN.items() if form.kind not in UNFIT)
         self.fields["format"].choices = [("", "recognise it"), *((key, label) for label, key in labels)]

@@ -115,8 +115,10 @@ def _ece(sums: Floats) -> Floats:
 
 def _by_chance(place: np.ndarray, confidence: Floats, judgements: np.ndarray, seed: int) -> float:
     random = np.random.default_rng(seed)
-    drawn = random.binomial(judgements, confidence, size=(DRAWS, len(place))) / judgements
-    found = [np.abs(np.bincount(place, confidence - share, minlength=BINS)).sum() / len(place) for share in drawn]
+    found = []
+    for _ in range(DRAWS):
+        gaps = confidence - random.binomial(judgements, confidence) / judgements
+        found.append(np.abs(np.bincount(place, gaps, minlength=BINS)).sum() / len(place))
     return float(np.mean(found))
 
 

@@ -373,7 +373,7 @@ def length_class(pair: ScoredPair) -> str:
     if pair.p == 0.5:
         return ""
     preferred, other = pair.preferred_length
-    return "shorter" if preferred < other / FIFTH else "longer" if preferred > other * FIFTH else "alike"
+    return "shorter" if preferred * FIFTH < other else "longer" if preferred > other * FIFTH else "alike"
 
 
 if __name__ == "__main__":

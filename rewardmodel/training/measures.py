@@ -168,8 +168,9 @@ def unanimity(pair: ScoredPair) -> str:
 
 def relative_length(preferred: int, other: int) -> str:
     """How long the preferred response is beside the other, in words."""
-    bounds = (other / 2, other / FIFTH, other * FIFTH, other * 2)
-    return RELATIVE[0] if preferred < bounds[0] else RELATIVE[1 + sum(preferred > bound for bound in bounds[1:])]
+    if preferred * FIFTH < other:
+        return RELATIVE[0 if preferred * 2 < other else 1]
+    return RELATIVE[2 + (preferred > other * FIFTH) + (preferred > other * 2)]
 
 
 def size(tokens: int) -> str:
@@ -217,6 +218,7 @@ def ceiling(comparisons: Sequence[Comparison], scores: Scores, column: int, dime
     rows, keys = [], []
     several = single = 0
     for comparison, values in zip(comparisons, scores, strict=True):
+        key = comparison.prompt_key
         rankings = [each["ranks"] for each in comparison.rankings.get(dimension, ()) if each.get("weight", 1.0) > 0]
         for i, j in combinations(range(len(comparison.responses)), 2):
             signs = [_sign(ranks[i], ranks[j]) for ranks in rankings]
@@ -236,7 +238,7 @@ def ceiling(comparisons: Sequence[Comparison], scores: Scores, column: int, dime
                     couples,
                 ]
             )
-            keys.append(comparison.prompt_key)
+            keys.append(key)
     sums = _by_cluster(keys, rows)
     found = {
         name: as_json(estimate(sums[:, [place, 3]], ratio, n=several)) if several else None

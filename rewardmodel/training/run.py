@@ -11,8 +11,10 @@ from typing import Any
 import torch
 from pydantic import ValidationError
 
+from lm.about import licence_of, public_name
 from lm.config import VIRTUAL
 from lm.processes import World
+from rewardmodel.training.card import README, model_card
 from rewardmodel.training.config import RewardConfig
 from rewardmodel.training.data import (
     RANKINGS,
@@ -85,7 +87,9 @@ def _train(run: RunDir, config: RewardConfig, world: World) -> None:
     validation: list[Encoded] = []
     if config.patience:
         train, validation = held_aside(train, config.validation_share)
-    run.log("Read the dataset.", train=len(train), test=len(test), dimensions=list(rankings.dimensions), **cuts)
+    run.log(
+        "Read the dataset.", train=len(train), test=len(test), dimensions=list(rankings.dimensions), **cuts, **limits
+    )
     trainer = Trainer(run, config, net, train, test, validation=validation, world=world)
     trainer.fit()
     more: dict[str, Any] = {
@@ -131,7 +135,8 @@ def _measure(
     train_scores, test_scores = _means(train_members), _means(test_members)
     dimensions = rankings.dimensions
     mean, std = moments([*train_scores, *test_scores], dimensions)
-    write_json(run.output / CARD, {**card, "shift": mean, "std": std})
+    card = {**card, "shift": mean, "std": std}
+    write_json(run.output / CARD, card)
 
     def loss(scores: list[list[list[float]]], comparisons: Sequence[Comparison]) -> float | None:
         if not comparisons:
@@ -172,6 +177,7 @@ def _measure(
     if scorer.members > 1:
         result["member_accuracy"] = member_accuracies(rankings.test, test_members, dimensions)
         result["disagreement"] = disagreement(rankings.test, test_members, dimensions)
+    (run.output / README).write_text(model_card(card, result | more, _about(run)), encoding="utf-8")
     run.result(**result, **more)
     final = {f"test_accuracy/{dimension}": each["value"] for dimension, each in held_out.items()}
     if held_out:
@@ -237,6 +243,13 @@ def _card(run: RunDir, config: RewardConfig, rankings: Rankings) -> dict[str, An
         "config": json.loads(config.model_dump_json()),
         "versions": {name: version(name) for name in ("torch", "transformers", "peft")},
     }
+
+
+def _about(run: RunDir) -> dict[str, Any]:
+    """What the model card says beside the figures; by hand there may be nothing but the base model's name."""
+    base = str(run.inputs["model"])
+    known = {"run": run.spec.get("run"), **run.inputs.get("about", {})}
+    return {**known, "public_base": public_name(base), "licence": licence_of(base, run.inputs.get("models_dir"))}
 
 
 def _limits(config: RewardConfig, net: RewardNet) -> dict[str, int]:

@@ -1,6 +1,7 @@
 """A reward model as a directory, and back.
 
     config.json, model.safetensors, ...   what AutoModelForSequenceClassification loads: the plain score
+    README.md                             the model card, see `rewardmodel.training.card`
     reward.json                           dimensions, shift, and under `ensemble` and `adapter` how the score is made
     members/heads.safetensors             an ensemble's score rows, `heads` [members, dimensions, d]
     members/base.safetensors              the layers without adapter, if members differ in their adapter

@@ -55,6 +55,7 @@ class Size:
     reward_epochs: int = 2
     dpo_epochs: int = 2
     ppo_steps: int = 4
+    best_of_n_samples: int = 4
     ppo_prompts: int = 4
     seed: int = 0
 
@@ -276,6 +277,7 @@ def go_around(loop: Loop, annotator: User) -> Outcome:
             "learning_rate": 2e-4,
             "epochs": 2,
             "minibatches": 2,
+            "best_of_n_samples": size.best_of_n_samples,
             "sample_every": 0,
             "seed": size.seed,
         },

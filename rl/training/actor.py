@@ -21,11 +21,12 @@ from lm.adapters import POLICY, add_lora, freeze_reference, is_adapted, referenc
 from lm.chat import Chat
 from lm.loading import load_policy, pick_device, pick_dtype, resolve_model, save_model
 from lm.prefix import unwrap
+from rl.training.card import card, last_samples
 from rl.training.config import PolicySettings, PPOConfig
 from rl.training.critic import CRITIC, Critic
-from runs.child import RunDir, UserError, write_json
+from runs.child import EVENTS, RunDir, UserError, write_json
 
-CARD = "policy.json"
+CARD, README = "policy.json", "README.md"
 FORMAT = "plumbline-policy/1"
 
 
@@ -154,7 +155,7 @@ def write_policy(run: RunDir, actor: Actor, config: PolicySettings, **more: Any)
     """Fill `run.output` with the policy and its card."""
     run.output.mkdir(parents=True, exist_ok=True)
     actor.save(run.output)
-    card = {
+    about = {
         "format": FORMAT,
         "algorithm": config.model_dump()["algorithm"],
         "method": config.method,
@@ -163,7 +164,15 @@ def write_policy(run: RunDir, actor: Actor, config: PolicySettings, **more: Any)
         "config": json.loads(config.model_dump_json()),
         "versions": {name: version(name) for name in ("torch", "transformers", "peft")},
     }
-    write_json(run.output / CARD, {**card, **more})
+    write_json(run.output / CARD, {**about, **more})
+
+
+def write_card(run: RunDir, result: Mapping[str, Any]) -> None:
+    """Put README.md beside the policy in `run.output`, from its card, its run's `result` and its last samples."""
+    policy = json.loads((run.output / CARD).read_text(encoding="utf-8"))
+    known: dict[str, Any] = {name: run.inputs[name] for name in ("title", "lineage") if name in run.inputs}
+    text = card({**policy, **known}, result, samples=last_samples(run.path / EVENTS))
+    (run.output / README).write_text(text, encoding="utf-8")
 
 
 def _whole(model: Any, adapter: Any) -> Any:

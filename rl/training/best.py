@@ -18,11 +18,15 @@ WEIGHTS, META = "weights.safetensors", "best.json"
 
 
 class Best:
-    """Weights by the figure that they reached. Higher is better; of equal figures the earlier weights stay."""
+    """Weights by the figure that they reached. Higher is better; of equal figures the earlier weights stay.
 
-    def __init__(self, directory: Path, parameters: Mapping[str, torch.nn.Parameter]) -> None:
+    Of several processes only the main one `writes`; all know what is kept.
+    """
+
+    def __init__(self, directory: Path, parameters: Mapping[str, torch.nn.Parameter], *, writes: bool = True) -> None:
         self.folder = directory / FOLDER
         self.parameters = parameters
+        self.writes = writes
         self.step: int | None = None
         self.figure: float = float("-inf")
 
@@ -30,6 +34,9 @@ class Best:
         """Keep the weights as they are now if `figure` is the highest yet; whether that was so."""
         if not figure > self.figure:
             return False
+        self.step, self.figure = step, figure
+        if not self.writes:
+            return True
         partial = self.folder.with_name(f".{FOLDER}-partial")
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
@@ -39,7 +46,6 @@ class Best:
         fsync_tree(partial)
         shutil.rmtree(self.folder, ignore_errors=True)
         partial.rename(self.folder)
-        self.step, self.figure = step, figure
         return True
 
     def restore(self) -> int:

@@ -11,6 +11,7 @@ from pydantic import Field, TypeAdapter
 
 from rl.training.settings.base import PolicySettings, Weights
 from rl.training.settings.evaluation import EvaluationConfig
+from rl.training.settings.merging import MergeConfig
 from rl.training.settings.offline import DPOConfig, KTOConfig, OfflineSettings, SFTConfig
 from rl.training.settings.online import (
     BestOfNConfig,
@@ -30,6 +31,7 @@ __all__ = [
     "EvaluationConfig",
     "GRPOConfig",
     "KTOConfig",
+    "MergeConfig",
     "OfflineSettings",
     "OnlineSettings",
     "PPOConfig",
@@ -49,4 +51,6 @@ ALGORITHMS: dict[str, type[PolicySettings]] = {
 }
 
 policy_config: TypeAdapter[Any] = TypeAdapter(Annotated[AnyPolicy, Field(discriminator="algorithm")])
-run_config: TypeAdapter[Any] = TypeAdapter(Annotated[AnyPolicy | EvaluationConfig, Field(discriminator="algorithm")])
+run_config: TypeAdapter[Any] = TypeAdapter(
+    Annotated[AnyPolicy | EvaluationConfig | MergeConfig, Field(discriminator="algorithm")]
+)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate, pairwise
 from typing import Any
 
 from rl.training.checks import CheckTooSlow, figure, names_of, needs_answer
@@ -27,6 +28,26 @@ class Verdict:
     columns: dict[str, list[float]]
     bound: list[float] = field(default_factory=list)
     watched: list[float] = field(default_factory=list)
+
+    def split(self, sizes: Sequence[int]) -> list[Verdict]:
+        """One verdict for each run of so many responses."""
+        ends = list(accumulate(sizes, initial=0))
+
+        def part(first: int, last: int) -> Verdict:
+            columns = {name: values[first:last] for name, values in self.columns.items()}
+            return Verdict(self.rewards[first:last], columns, self.bound[first:last], self.watched[first:last])
+
+        return [part(first, last) for first, last in pairwise(ends)]
+
+    @classmethod
+    def joined(cls, parts: Sequence[Verdict]) -> Verdict:
+        """What `split` took apart. There is at least one part."""
+        return cls(
+            [value for part in parts for value in part.rewards],
+            {name: [value for part in parts for value in part.columns[name]] for name in parts[0].columns},
+            [value for part in parts for value in part.bound],
+            [value for part in parts for value in part.watched],
+        )
 
 
 class Judge:

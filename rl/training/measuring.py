@@ -10,10 +10,12 @@ from typing import Any
 import torch
 
 from lm.prefix import Group
+from lm.processes import ALONE, World
 from rl.training import estimators
 from rl.training.actor import Actor
 from rl.training.alarms import repetition
 from rl.training.config import OnlineSettings
+from rl.training.frontier import frontier
 from rl.training.intervals import clustered_mean, paired_difference
 from rl.training.judge import Judge
 from rl.training.prompts import Prompt
@@ -42,15 +44,16 @@ def measure(
     step: int,
     *,
     stop: Callable[[], bool] = lambda: False,
+    world: World = ALONE,
 ) -> Measured:
     """Answer `prompts`, with the same seeds each time, and judge the answers. Raises Interrupted on `stop`."""
     with torch.no_grad():
-        answers = answer(actor, prompts, config, "held out", SAMPLES, stop=stop)
-        _, verdict = judged(actor, judge, prompts, answers, stop=stop, watch=True)
+        answers = answer(actor, prompts, config, "held out", SAMPLES, stop=stop, world=world)
+        _, verdict = judged(actor, judge, prompts, answers, stop=stop, watch=True, world=world)
         groups = [Group(prompt.ids, [one.ids for one in some]) for prompt, some in zip(prompts, answers, strict=True)]
-        ours = logprobs(actor, actor.model, groups, config.temperature)
+        ours = logprobs(actor, actor.model, groups, config.temperature, world)
         with actor.reference() as model:
-            theirs = logprobs(actor, model, groups, config.temperature)
+            theirs = logprobs(actor, model, groups, config.temperature, world)
     pairs = [(mine, its) for one, other in zip(ours, theirs, strict=True) for mine, its in zip(one, other, strict=True)]
     kls = [float(estimators.kl_k1(mine, its).sum()) for mine, its in pairs]
     flat = [one for some in answers for one in some]
@@ -70,6 +73,24 @@ def measure(
     return Measured(
         step, figures, [prompt.id for prompt in prompts for _ in range(SAMPLES)], list(verdict.rewards), kls
     )
+
+
+def best_of_n(
+    actor: Actor,
+    judge: Judge,
+    prompts: Sequence[Prompt],
+    config: OnlineSettings,
+    *,
+    stop: Callable[[], bool] = lambda: False,
+    world: World = ALONE,
+) -> list[dict[str, Any]]:
+    """What best-of-n of the policy as it is earns on `prompts`, by n; see `frontier`. Raises Interrupted on `stop`."""
+    samples = config.best_of_n_samples
+    with torch.no_grad():
+        answers = answer(actor, prompts, config, "best of n", samples, stop=stop, world=world)
+        _, verdict = judged(actor, judge, prompts, answers, stop=stop, world=world)
+    rewards = iter(verdict.rewards)
+    return frontier({f"{place}": [next(rewards) for _ in range(samples)] for place in range(len(prompts))})
 
 
 def gain(before: Measured, after: Measured) -> dict[str, Any]:

@@ -51,7 +51,7 @@ class Signal:
     rejected: list[float] = field(default_factory=list)
 
     def detached(self) -> Signal:
-        return replace(self, loss=self.loss.detach())
+        return replace(self, loss=self.loss.detach().cpu())
 
 
 class Objective(ABC):

@@ -21,10 +21,11 @@ from torch.nn.utils import clip_grad_norm_
 from lm.checkpoint import load_state, save_state
 from lm.optim import learning_rate_at, make_optimizer, set_learning_rate
 from lm.prefix import Group, backbone, response_logprobs, token_batches
+from lm.processes import ALONE, World
 from rewardmodel.training.data import RANKINGS, Comparison, encode, read_rankings, sha256_of
 from rewardmodel.training.evaluate import clustered_share
 from rewardmodel.training.interrupt import Interrupted, interruptible
-from rl.training.actor import Actor, load_actor, write_policy
+from rl.training.actor import Actor, load_actor, write_card, write_policy
 from rl.training.best import Best
 from rl.training.config import OfflineSettings
 from rl.training.objectives import Example, Objective, Signal, objective_of
@@ -36,19 +37,22 @@ from runs.child import RunDir, Stopped, UserError, write_json
 REFERENCE = "reference.json"
 
 
-def train_offline(run: RunDir, config: OfflineSettings) -> None:
-    """Train on inputs {"dataset", "model", "adapter", "models_dir"} and leave a policy in `run.output`."""
+def train_offline(run: RunDir, config: OfflineSettings, world: World = ALONE) -> None:
+    """Train on inputs {"dataset", "model", "adapter", "models_dir"} and leave a policy in `run.output`.
+
+    Of several processes all train and measure, and the main one saves.
+    """
     rankings = read_rankings(run.inputs["dataset"], tuple(counted_dimensions(config.dimension_weights)))
     run.progress(0, 0, "loading the model")
     actor = load_actor(config, run.inputs)
     objective = objective_of(config)
-    train, test = (prepare(run, config, objective, actor, split) for split in (rankings.train, rankings.test))
+    train, test = (prepare(run, config, objective, actor, split, world) for split in (rankings.train, rankings.test))
     if not train:
         raise UserError(
             f"The dataset has nothing in its train split that counts: {objective.nothing}. Collect more judgements"
             + (", or turn soft labels on." if "soft_labels" in run.config else ".")
         )
-    trainer = OfflineTrainer(run, config, objective, actor, train, test)
+    trainer = OfflineTrainer(run, config, objective, actor, train, test, world)
     try:
         with interruptible(backbone(actor.model), lambda: run.stop_requested):
             trainer.fit()
@@ -57,6 +61,8 @@ def train_offline(run: RunDir, config: OfflineSettings) -> None:
     except Interrupted:
         trainer.save()
         raise Stopped from None
+    if not run.is_main:
+        return
     run.progress(trainer.total_steps, trainer.total_steps, "saving")
     dataset_sha256 = run.inputs.get("dataset_sha256") or sha256_of(Path(run.inputs["dataset"]) / RANKINGS)
     write_policy(
@@ -67,20 +73,27 @@ def train_offline(run: RunDir, config: OfflineSettings) -> None:
         dataset_sha256=dataset_sha256,
         step=trainer.saved_step,
     )
-    run.result(
-        algorithm=run.config["algorithm"],
+    result = {
+        "algorithm": run.config["algorithm"],
         **measured,
-        comparisons={"train": len(train), "test": len(test)},
-        dimensions=list(rankings.dimensions),
-        interval="95% Wilson interval at the effective sample size, pairs clustered by prompt",
-        steps=trainer.total_steps,
-        saved_step=trainer.saved_step,
-        memory=actor.memory(),
-    )
+        "comparisons": {"train": len(train), "test": len(test)},
+        "dimensions": list(rankings.dimensions),
+        "interval": "95% Wilson interval at the effective sample size, pairs clustered by prompt",
+        "steps": trainer.total_steps,
+        "saved_step": trainer.saved_step,
+        "memory": actor.memory(),
+    }
+    write_card(run, result)
+    run.result(**result)
 
 
 def prepare(
-    run: RunDir, config: OfflineSettings, objective: Objective, actor: Actor, comparisons: Sequence[Comparison]
+    run: RunDir,
+    config: OfflineSettings,
+    objective: Objective,
+    actor: Actor,
+    comparisons: Sequence[Comparison],
+    world: World,
 ) -> list[Example]:
     """Tokenise the comparisons that have something to say, and ask the reference once about each."""
     drafts, prompts_cut, responses_cut = [], 0, 0
@@ -100,20 +113,23 @@ def prepare(
         responses_cut += encoded.responses_cut
     split = comparisons[0].split if comparisons else "test"
     run.log(f"Read the {split} split.", comparisons=len(drafts), prompts_cut=prompts_cut, responses_cut=responses_cut)
-    budget = 4 * actor.batch_tokens
+
+    def ask_reference(groups: Sequence[Group], part: str) -> list[list[float]]:
+        return reference_logprobs(run, actor, groups, 4 * actor.batch_tokens, part, world)
+
     references: Sequence[torch.Tensor | None] = [None] * len(drafts)
     if objective.needs_reference:
-        known = reference_logprobs(run, actor, [group for _, group, _ in drafts], budget, split)
+        known = ask_reference([group for _, group, _ in drafts], split)
         references = [torch.tensor(each, device=actor.device) for each in known]
     examples = [
         Example(comparison, group, lesson, objective.weight(lesson, group), reference)
         for (comparison, group, lesson), reference in zip(drafts, references, strict=True)
     ]
-    return objective.complete(examples, lambda groups: reference_logprobs(run, actor, groups, budget, f"{split}-other"))
+    return objective.complete(examples, lambda groups: ask_reference(groups, f"{split}-other"))
 
 
 def reference_logprobs(
-    run: RunDir, actor: Actor, groups: Sequence[Group], batch_tokens: int, split: str
+    run: RunDir, actor: Actor, groups: Sequence[Group], batch_tokens: int, split: str, world: World = ALONE
 ) -> list[list[float]]:
     """Log-prob of every response under the reference, computed once per dataset and kept in the run directory."""
     path = run.path / f"{split}-{REFERENCE}"
@@ -123,18 +139,20 @@ def reference_logprobs(
         kept = json.loads(path.read_text(encoding="utf-8"))
         if kept["fingerprint"] == fingerprint:
             return kept["logprobs"]
-    try:
+
+    def ask(own: list[int]) -> list[list[float]]:
+        def tell(done: int) -> None:
+            run.progress(done, len(own), f"reference log-probs of the {split} split")
+
         with actor.reference() as model, interruptible(backbone(model), lambda: run.stop_requested), torch.no_grad():
-            found = summed_logprobs(
-                actor,
-                model,
-                groups,
-                batch_tokens,
-                lambda done: run.progress(done, len(groups), f"reference log-probs of the {split} split"),
-            )
+            return summed_logprobs(actor, model, [groups[index] for index in own], batch_tokens, tell)
+
+    try:
+        found = world.share([group.tokens for group in groups], ask, leaving=Interrupted)
     except Interrupted:
         raise Stopped from None  # nothing is trained yet, so there is nothing to keep
-    write_json(path, {"fingerprint": fingerprint, "logprobs": found})
+    if run.is_main:
+        write_json(path, {"fingerprint": fingerprint, "logprobs": found})
     return found
 
 
@@ -169,13 +187,15 @@ class OfflineTrainer:
         actor: Actor,
         train: list[Example],
         test: list[Example],
+        world: World = ALONE,
     ) -> None:
         self.run, self.config, self.objective, self.actor = run, config, objective, actor
         self.train, self.test = train, test
+        self.world = world
         self.optimizer = make_optimizer(actor.parameters.values(), config.learning_rate, config.weight_decay)
         self.steps_per_epoch = math.ceil(len(train) / config.comparisons_per_step)
         self.total_steps = config.epochs * self.steps_per_epoch
-        self.best = Best(run.path, actor.parameters)
+        self.best = Best(run.path, actor.parameters, writes=run.is_main)
         self.step = self.saved_step = 0
         self._saved_step = -1
         self.samples = self._sample_prompts()
@@ -191,6 +211,7 @@ class OfflineTrainer:
         self.saved_step = self.step
         if self.config.save == "best" and self.test:
             self._evaluate()
+            self.world.any(False)  # nobody reads the best weights before the main process has written them
             self.saved_step = self.best.restore()
 
     def _one_step(self) -> None:
@@ -227,28 +248,38 @@ class OfflineTrainer:
     def learn(self, batch: Sequence[Example]) -> tuple[list[Signal], float, Any]:
         """One optimizer step on `batch`, in as many forwards as its tokens need: signals, gradient norm, context.
 
-        Each forward's loss is divided by the whole batch's weight: how the batch is cut does not change the step.
+        Each forward's loss is divided by the whole batch's weight: how the batch is cut, and shared out over processes,
+        does not change the step.
         """
-        config = self.config
+        config, world = self.config, self.world
         rate = learning_rate_at(self.step, self.total_steps, config.warmup_ratio, config.schedule)
         set_learning_rate(self.optimizer, rate * config.learning_rate)
         context = self.objective.context(batch, self._ask)
-        torch.manual_seed(config.seed * 1_000_003 + self.step)  # dropout, the same whether or not the run was resumed
+        # Dropout, the same whether or not the run was resumed.
+        torch.manual_seed((config.seed * 1_000_003 + self.step) * world.size + world.rank)
         self.actor.model.train()
         whole = sum(item.weight for item in batch)
-        found: dict[int, Signal] = {}
-        for indices in token_batches([item.group for item in batch], self.actor.batch_tokens):
-            self.actor.recompute(sum(batch[index].group.tokens for index in indices) > self.actor.batch_tokens)
-            signals = self._signals([batch[index] for index in indices], context)
-            (torch.stack([each.loss for each in signals]).sum() / whole).backward()
-            found.update(zip(indices, (each.detached() for each in signals), strict=True))
+        costs = [item.group.tokens for item in batch]
+        found = world.share(
+            costs, lambda own: self._backward([batch[i] for i in own], context, whole), leaving=Interrupted
+        )
         self.actor.model.eval()
+        world.sum_gradients(self.actor.parameters.values())
         norm = float(clip_grad_norm_(self.actor.parameters.values(), config.max_grad_norm))
-        in_order = [found[index] for index in range(len(batch))]
-        self._refuse_nonsense(batch, in_order, norm)
+        self._refuse_nonsense(batch, found, norm)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        return in_order, norm, context
+        return found, norm, context
+
+    def _backward(self, items: Sequence[Example], context: Any, whole: float) -> list[Signal]:
+        """Add the gradients of `items` to those that are there, as a part of a batch that weighs `whole`."""
+        found: dict[int, Signal] = {}
+        for indices in token_batches([item.group for item in items], self.actor.batch_tokens):
+            self.actor.recompute(sum(items[index].group.tokens for index in indices) > self.actor.batch_tokens)
+            signals = self._signals([items[index] for index in indices], context)
+            (torch.stack([each.loss for each in signals]).sum() / whole).backward()
+            found.update(zip(indices, (each.detached() for each in signals), strict=True))
+        return [found[index] for index in range(len(items))]
 
     def _signals(self, items: Sequence[Example], context: Any) -> list[Signal]:
         with self.actor.autocast():
@@ -258,8 +289,12 @@ class OfflineTrainer:
         ]
 
     def _ask(self, groups: Sequence[Group]) -> list[list[float]]:
+        def ask(own: list[int]) -> list[list[float]]:
+            asked = [groups[index] for index in own]
+            return summed_logprobs(self.actor, self.actor.model, asked, 4 * self.actor.batch_tokens)
+
         with torch.no_grad(), undisturbed(self.actor.model):
-            return summed_logprobs(self.actor, self.actor.model, groups, 4 * self.actor.batch_tokens)
+            return self.world.share([group.tokens for group in groups], ask, leaving=Interrupted)
 
     def _refuse_nonsense(self, batch: Sequence[Example], found: Sequence[Signal], norm: float) -> None:
         finite = [bool(torch.isfinite(each.loss)) for each in found]
@@ -302,13 +337,17 @@ class OfflineTrainer:
 
     @torch.no_grad()
     def _forward(self, items: Sequence[Example]) -> tuple[list[Signal], Any]:
-        found: dict[int, Signal] = {}
+        def ask(own: list[int]) -> list[Signal]:
+            groups = [items[index].group for index in own]
+            found: dict[int, Signal] = {}
+            for indices in token_batches(groups, 4 * self.actor.batch_tokens):
+                signals = self._signals([items[own[index]] for index in indices], context)
+                found.update(zip(indices, (each.detached() for each in signals), strict=True))
+            return [found[index] for index in range(len(own))]
+
         with undisturbed(self.actor.model):
             context = self.objective.context(items, self._ask)
-            for indices in token_batches([item.group for item in items], 4 * self.actor.batch_tokens):
-                signals = self._signals([items[index] for index in indices], context)
-                found.update(zip(indices, signals, strict=True))
-        return [found[index] for index in range(len(items))], context
+            return self.world.share([item.group.tokens for item in items], ask, leaving=Interrupted), context
 
     def _report_test(self, found: Sequence[Signal], context: Any) -> dict[str, float]:
         values = self.objective.summary(found, self.test, context)
@@ -328,7 +367,9 @@ class OfflineTrainer:
 
     def _show(self) -> None:
         with undisturbed(self.actor.model):
-            show_samples(self.run, self.actor, self.samples, self.config.sampling, self.step, self.config.seed)
+            show_samples(
+                self.run, self.actor, self.samples, self.config.sampling, self.step, self.config.seed, world=self.world
+            )
 
     # keeping --------------------------------------------------------------------------------------------------------
 

@@ -19,15 +19,16 @@ from lm.checkpoint import load_state, save_state
 from lm.config import Sampling
 from lm.optim import make_optimizer
 from lm.prefix import Group, backbone
+from lm.processes import ALONE, World
 from rewardmodel.training.interrupt import Interrupted, interruptible
 from rl.training import estimators
-from rl.training.actor import Actor, load_actor, write_policy
+from rl.training.actor import Actor, load_actor, write_card, write_policy
 from rl.training.alarms import FIRST_STEPS, Alarm, hacking_alarms, step_alarms
 from rl.training.best import Best
 from rl.training.config import ClippedSettings, OnlineSettings, PPOConfig
 from rl.training.figures import described, memory_of
 from rl.training.judge import Judge
-from rl.training.measuring import Measured, gain, measure
+from rl.training.measuring import Measured, best_of_n, gain, measure
 from rl.training.prompts import Prompt, deal, encode_prompts, fitting_prompt_tokens, held_out, read_prompts
 from rl.training.rollout import roll_out
 from rl.training.samples import show_samples
@@ -38,11 +39,12 @@ from runs.child import RunDir, Stopped, UserError
 ADAM_EPS = 1e-5
 
 
-def train_online(run: RunDir, config: OnlineSettings) -> None:
+def train_online(run: RunDir, config: OnlineSettings, world: World = ALONE) -> None:
     """Train on inputs {"prompts", "model", "adapter", "models_dir"} and those of `Judge.load`; leave a policy.
 
     {"dataset"} too, for the language-model mix of PPO. What it leaves in `run.output` is the best or last policy, as
-    the configuration says; also where the run was cancelled, so that its work is not lost.
+    the configuration says; also where the run was cancelled, so that its work is not lost. Of several processes all
+    train, and the main one saves.
     """
     raw = read_prompts(run.inputs["prompts"])
     run.progress(0, config.steps, "loading the models")
@@ -56,31 +58,23 @@ def train_online(run: RunDir, config: OnlineSettings) -> None:
     train, kept = held_out(prompts, most, config.seed)
     run.log("Read the prompts.", prompts=len(train), held_out=len(kept), prompts_cut=cut)
     mixed = demonstrations(run.inputs, config, actor) if isinstance(config, PPOConfig) and config.ptx_coef else []
-    trainer = OnlineTrainer(run, config, actor, judge, train, kept, mixed)
+    trainer = OnlineTrainer(run, config, actor, judge, train, kept, mixed, world)
     try:
         with trainer.interruptible():
             trainer.fit()
     except Interrupted:
         trainer.save_if_whole()
-        if trainer.best.step is not None:
+        if run.is_main and trainer.best.step is not None:
             trainer.write()
+            write_card(run, trainer.result())
         raise Stopped from None
+    if not run.is_main:
+        return
     run.progress(config.steps, config.steps, "saving")
     trainer.write()
-    run.result(
-        algorithm=run.config["algorithm"],
-        steps=trainer.step,
-        prompts=len(train),
-        prompts_cut=cut,
-        dimensions=list(judge.dimensions),
-        first=trainer.first,
-        last=trainer.last,
-        held_out=trainer.outcome(),
-        saved_step=trainer.saved_step,
-        stopped=trainer.stopped,
-        alarms=[asdict(alarm) for alarm in trainer.alarms],
-        memory=memory_of(actor, trainer.updater, judge),
-    )
+    result = trainer.result() | {"prompts_cut": cut, "memory": memory_of(actor, trainer.updater, judge)}
+    write_card(run, result)
+    run.result(**result)
 
 
 class OnlineTrainer:
@@ -95,8 +89,9 @@ class OnlineTrainer:
         prompts: Sequence[Prompt],
         kept: Sequence[Prompt] = (),
         mixed: Sequence[Group] = (),
+        world: World = ALONE,
     ) -> None:
-        self.run, self.config, self.actor, self.judge = run, config, actor, judge
+        self.run, self.config, self.actor, self.judge, self.world = run, config, actor, judge, world
         self.prompts, self.kept = list(prompts), list(kept)
         self.policy_parameters = dict(actor.parameters)
         self.critic = actor.add_critic(config) if isinstance(config, PPOConfig) else None
@@ -108,8 +103,8 @@ class OnlineTrainer:
         for parameter in self.parameters.values():  # PEFT switches off whoever is not worn
             parameter.requires_grad_(True)
         optimizer = make_optimizer(self.parameters.values(), config.learning_rate, config.weight_decay, eps=ADAM_EPS)
-        self.updater = Updater(config, actor, self.critic, optimizer, mixed)
-        self.best = Best(run.path, self.policy_parameters)
+        self.updater = Updater(config, actor, self.critic, optimizer, mixed, world)
+        self.best = Best(run.path, self.policy_parameters, writes=run.is_main)
         self.kl_coef = config.kl_coef if isinstance(config, ClippedSettings) else 0.0
         self.moments = estimators.RunningMoments()
         self.step = 0
@@ -118,6 +113,7 @@ class OnlineTrainer:
         self.lengths: list[float] = []  # of the first steps, to compare later ones with
         self.measured: list[Measured] = []
         self.best_measured: Measured | None = None
+        self.best_of_n: list[dict[str, Any]] = []  # of the start model, by n
         self.alarms: list[Alarm] = []
         self.stopped = ""
         self.saved_step = 0
@@ -152,6 +148,7 @@ class OnlineTrainer:
             kl_coef=self.kl_coef,
             moments=self.moments,
             stop=self._asked_to_stop,
+            world=self.world,
         )
         if not bool(torch.isfinite(rollout.estimates.advantages).all()):
             self._give_up(NotANumber("advantages", rollout.prompts))
@@ -225,7 +222,11 @@ class OnlineTrainer:
         if not self.kept:
             return
         self.run.progress(self.step, self.config.steps, "measuring")
-        found = measure(self.actor, self.judge, self.kept, self.config, self.step, stop=self._asked_to_stop)
+        if self.step == 0 and self.config.best_of_n_samples > 1:
+            self._measure_best_of_n()
+        found = measure(
+            self.actor, self.judge, self.kept, self.config, self.step, stop=self._asked_to_stop, world=self.world
+        )
         self.run.metrics(self.step, **found.figures)
         # The first one is what training is compared with, and of the others only the last few can show a trend.
         self.measured = [*self.measured[:1], *self.measured[1:][-3:], found]
@@ -233,13 +234,20 @@ class OnlineTrainer:
         if self.best.offer(self.step, found.figures["test_reward"]):
             self.best_measured = found
 
+    def _measure_best_of_n(self) -> None:
+        """What the start model earns by trying often, to hold the policy against. Once, for it does not change."""
+        self.best_of_n = best_of_n(
+            self.actor, self.judge, self.kept, self.config, stop=self._asked_to_stop, world=self.world
+        )
+        self.run.log("Measured best-of-n of the start model.", best_of_n=self.best_of_n)
+
     def _look_out(self, alarms: Sequence[Alarm]) -> None:
         """Say each alarm once, and stop if that is wanted."""
         known = {alarm.name for alarm in self.alarms}
         for alarm in alarms:
             if alarm.name not in known:
                 self.alarms.append(alarm)
-                self.run.log(f"Alarm: {alarm.message}", alarm=alarm.name)
+                self.run.log(f"Alarm: {alarm.message}", alarm=alarm.name, at_step=alarm.step)
         if alarms and self.config.on_alarm == "stop" and not self.stopped:
             self.stopped = f"Stopped at step {self.step} by an alarm. {alarms[0].message}"
 
@@ -249,7 +257,7 @@ class OnlineTrainer:
             return
         sampling = Sampling(temperature=config.temperature, top_p=1.0, max_tokens=config.max_response_tokens)
         chosen = (self.kept or self.prompts)[: config.sample_prompts]
-        show_samples(self.run, self.actor, chosen, sampling, self.step, config.seed, self._rewards_of)
+        show_samples(self.run, self.actor, chosen, sampling, self.step, config.seed, self._rewards_of, world=self.world)
 
     def _rewards_of(self, prompts: list[Prompt], texts: list[str], tokens: list[int]) -> list[float]:
         return self.judge.verdict(
@@ -279,6 +287,22 @@ class OnlineTrainer:
             reward_weights=judge.weights,
             step=self.saved_step,
         )
+
+    def result(self) -> dict[str, Any]:
+        """Figures of result.json, as far as training has come."""
+        return {
+            "algorithm": self.run.config["algorithm"],
+            "steps": self.step,
+            "prompts": len(self.prompts),
+            "dimensions": list(self.judge.dimensions),
+            "first": self.first,
+            "last": self.last,
+            "held_out": self.outcome(),
+            "best_of_n": self.best_of_n,
+            "saved_step": self.saved_step,
+            "stopped": self.stopped,
+            "alarms": [asdict(alarm) for alarm in self.alarms],
+        }
 
     def outcome(self) -> dict[str, Any] | None:
         """What became of the held-out prompts: before, after (of the saved weights), and the gain by prompt."""
@@ -317,6 +341,7 @@ class OnlineTrainer:
                     "alarms": [asdict(alarm) for alarm in self.alarms],
                     "stopped": self.stopped,
                     "best": self.best.state(),
+                    "best_of_n": self.best_of_n,
                     "best_measured": asdict(self.best_measured) if self.best_measured else None,
                 },
             )
@@ -346,5 +371,6 @@ class OnlineTrainer:
         self.alarms = [Alarm(**each) for each in meta["alarms"]]
         self.stopped = meta["stopped"]
         self.best.resume(meta["best"])
+        self.best_of_n = meta.get("best_of_n", [])
         self.best_measured = Measured(**meta["best_measured"]) if meta["best_measured"] else None
         self.run.resumed(self.step)

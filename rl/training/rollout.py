@@ -12,6 +12,7 @@ from torch import Tensor
 
 from lm.config import Sampling
 from lm.prefix import Group, response_logprobs, token_batches
+from lm.processes import ALONE, World
 from lm.sampler import Sample, sample
 from lm.seeds import seed_of
 from rewardmodel.training.interrupt import Interrupted
@@ -77,21 +78,23 @@ def roll_out(
     kl_coef: float = 0.0,
     moments: RunningMoments | None = None,
     stop: Callable[[], bool] = lambda: False,
+    world: World = ALONE,
 ) -> Rollout:
     """Sample, judge, and estimate advantages. No gradient flows and no weight changes.
 
     `moments`, of the rewards of earlier steps, stay as they are; the rollout has them with its own rewards added.
-    Raises Interrupted once `stop()` is true.
+    Several processes share out the prompts, and each has the whole rollout: what is estimated over a step is estimated
+    over all of it. Raises Interrupted once `stop()` is true.
     """
     seconds: dict[str, float] = {}
     with _timed(seconds, "sample"):
-        answers = answer(actor, prompts, config, str(step), config.samples_per_prompt, stop=stop)
+        answers = answer(actor, prompts, config, str(step), config.samples_per_prompt, stop=stop, world=world)
     groups = [
         Group(prompt.ids, [each.ids for each in answered]) for prompt, answered in zip(prompts, answers, strict=True)
     ]
     flat = [each for answered in answers for each in answered]
     with _timed(seconds, "score"):
-        texts, verdict = judged(actor, judge, prompts, answers, stop=stop)
+        texts, verdict = judged(actor, judge, prompts, answers, stop=stop, world=world)
     moments = replace(moments) if moments else RunningMoments()
     moments.update(verdict.rewards)
     device = actor.device
@@ -104,15 +107,15 @@ def roll_out(
     mask = _mask(flat).to(device)
     with _timed(seconds, "reference"), torch.no_grad():
         with actor.reference() as model:
-            reference = logprobs(actor, model, groups, config.temperature)
+            reference = logprobs(actor, model, groups, config.temperature, world)
         # The sampler's own log-probs differ by rounding (it decodes token by token, on packed and merged weights): by
         # 1e-4 in float32 and far more in bfloat16. Ratio and KL must start from the arithmetic that the update uses,
         # and one forward without gradients is little beside the update's many with.
-        old = logprobs(actor, actor.model, groups, config.temperature)
+        old = logprobs(actor, actor.model, groups, config.temperature, world)
         values = None
         if critic is not None:
             with critic.worn():
-                values = padded(_in_batches(groups, 4 * actor.batch_tokens, critic.values), mask)
+                values = padded(_in_batches(groups, 4 * actor.batch_tokens, critic.values, world), mask)
     experience = Experience(
         scores=scores,
         mask=mask,
@@ -147,25 +150,32 @@ def answer(
     samples: int,
     *,
     stop: Callable[[], bool],
+    world: World = ALONE,
 ) -> list[list[Sample]]:
     """`samples` responses to each prompt, the same ones on the same occasion. Raises Interrupted on `stop`."""
     sampling = Sampling(temperature=config.temperature, top_p=1.0, top_k=0, max_tokens=config.max_response_tokens)
-    places = [(place, member) for place in range(len(prompts)) for member in range(samples)]
-    with actor.autocast():
-        answers = sample(
-            actor.model,
-            actor.chat,
-            [prompt.ids for prompt in prompts],
-            samples,
-            sampling,
-            # A prompt that comes twice in one step gets other responses the second time.
-            [seed_of(config.seed, f"{occasion}/{place}", member) for place, member in places],
-            rows=config.rows,
-            stop=stop,
-        )
-    if not all(answers):
-        raise Interrupted
-    return answers
+
+    def ask(own: list[int]) -> list[list[Sample]]:
+        with actor.autocast():
+            answers = sample(
+                actor.model,
+                actor.chat,
+                [prompts[place].ids for place in own],
+                samples,
+                sampling,
+                # A prompt that comes twice in one step gets other responses the second time.
+                [seed_of(config.seed, f"{occasion}/{place}", member) for place in own for member in range(samples)],
+                rows=config.rows,
+                stop=stop,
+            )
+        if not all(answers):
+            raise Interrupted
+        return answers
+
+    # Longest first, to whoever has least to do: what responses cost is not known yet, and about the same for each.
+    return world.share(
+        [len(prompt.ids) + samples * config.max_response_tokens for prompt in prompts], ask, leaving=Interrupted
+    )
 
 
 def judged(
@@ -176,22 +186,35 @@ def judged(
     *,
     stop: Callable[[], bool],
     watch: bool = False,
+    world: World = ALONE,
 ) -> tuple[list[str], Verdict]:
     """The responses' texts in order, and what they earn."""
     texts = [[actor.chat.text(each.ids) for each in answered] for answered in answers]
     lengths = [[len(each.ids) for each in answered] for answered in answers]
-    verdict = judge.verdict(prompts, texts, lengths, batch_tokens=4 * actor.batch_tokens, stop=stop, watch=watch)
+
+    def ask(own: list[int]) -> list[Verdict]:
+        return judge.verdict(
+            [prompts[place] for place in own],
+            [texts[place] for place in own],
+            [lengths[place] for place in own],
+            batch_tokens=4 * actor.batch_tokens,
+            stop=stop,
+            watch=watch,
+        ).split([len(texts[place]) for place in own])
+
+    costs = [len(prompt.ids) + sum(each) for prompt, each in zip(prompts, lengths, strict=True)]
+    verdict = Verdict.joined(world.share(costs, ask, leaving=Interrupted))
     return [text for each in texts for text in each], verdict
 
 
-def logprobs(actor: Actor, model: object, groups: Sequence[Group], temperature: float) -> Ragged:
+def logprobs(actor: Actor, model: object, groups: Sequence[Group], temperature: float, world: World = ALONE) -> Ragged:
     """Log-probs of every response token under `model`, in batches that fit without gradients."""
 
     def ask(part: list[Group]) -> Ragged:
         with actor.autocast():
             return response_logprobs(model, part, temperature=temperature)
 
-    return _in_batches(groups, 4 * actor.batch_tokens, ask)
+    return _in_batches(groups, 4 * actor.batch_tokens, ask, world)
 
 
 def padded(ragged: Ragged, mask: Tensor) -> Tensor:
@@ -200,12 +223,17 @@ def padded(ragged: Ragged, mask: Tensor) -> Tensor:
     return torch.zeros(mask.shape, device=mask.device).masked_scatter(mask, flat.to(mask.device))
 
 
-def _in_batches(groups: Sequence[Group], batch_tokens: int, ask: Callable[[list[Group]], Ragged]) -> Ragged:
-    found: Ragged = [[] for _ in groups]
-    for indices in token_batches(groups, batch_tokens):
-        for index, responses in zip(indices, ask([groups[i] for i in indices]), strict=True):
-            found[index] = responses
-    return found
+def _in_batches(
+    groups: Sequence[Group], batch_tokens: int, ask: Callable[[list[Group]], Ragged], world: World
+) -> Ragged:
+    def asked(own: list[int]) -> Ragged:
+        found: Ragged = [[] for _ in own]
+        for indices in token_batches([groups[index] for index in own], batch_tokens):
+            for index, responses in zip(indices, ask([groups[own[i]] for i in indices]), strict=True):
+                found[index] = responses if world.size == 1 else [values.cpu() for values in responses]
+        return found
+
+    return world.share([group.tokens for group in groups], asked, leaving=Interrupted)
 
 
 def _mask(samples: Sequence[Sample]) -> Tensor:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from lm.config import Sampling
-from lm.sampler import sample
+from lm.processes import ALONE, World
+from lm.sampler import Sample, sample
 from rewardmodel.training.interrupt import Interrupted
 from rl.training.actor import Actor
 from rl.training.prompts import Prompt
@@ -22,30 +23,38 @@ def show_samples(
     step: int,
     seed: int,
     rewards: Callable[[list[Prompt], list[str], list[int]], list[float]] | None = None,
+    *,
+    world: World = ALONE,
 ) -> None:
     """Answer `prompts` once each and record a sample event for each; with `rewards`, its reward too.
 
     Raises Interrupted once the run is asked to stop.
     """
+
+    def answer(own: list[int]) -> list[tuple[Sample, str, float | None]]:
+        asked = [prompts[index] for index in own]
+        with actor.autocast():
+            answers = sample(
+                actor.model,
+                actor.chat,
+                [prompt.ids for prompt in asked],
+                1,
+                sampling,
+                [seed + index for index in own],
+                stop=lambda: run.stop_requested,
+            )
+        if not all(answers):
+            raise Interrupted
+        drawn = [one for [one] in answers]
+        texts = [actor.chat.text(one.ids) for one in drawn]
+        scored = rewards(asked, texts, [len(one.ids) for one in drawn]) if rewards else [None] * len(drawn)
+        return list(zip(drawn, texts, scored, strict=True))
+
     if not prompts:
         return
-    seeds = [seed + index for index in range(len(prompts))]
-    with actor.autocast():
-        answers = sample(
-            actor.model,
-            actor.chat,
-            [prompt.ids for prompt in prompts],
-            1,
-            sampling,
-            seeds,
-            stop=lambda: run.stop_requested,
-        )
-    if not all(answers):
-        raise Interrupted
-    texts = [actor.chat.text(one.ids) for [one] in answers]
-    scored = rewards(list(prompts), texts, [len(one.ids) for [one] in answers]) if rewards else None
-    for index, (prompt, text, [one]) in enumerate(zip(prompts, texts, answers, strict=True)):
-        more: dict[str, Any] = {"reward": round(scored[index], 4)} if scored else {}
+    shown = world.share([len(prompt.ids) for prompt in prompts], answer, leaving=Interrupted)
+    for prompt, (one, text, reward) in zip(prompts, shown, strict=True):
+        more: dict[str, Any] = {} if reward is None else {"reward": round(reward, 4)}
         run.sample(
             step,
             prompt=prompt.question,

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import Parameter
 from torch.nn.utils import clip_grad_norm_
 
 from lm.optim import learning_rate_at, set_learning_rate
 from lm.prefix import Group, response_logprobs, response_statistics, token_batches
+from lm.processes import ALONE, World
+from rewardmodel.training.interrupt import Interrupted
 from rl.training import estimators, losses
 from rl.training.actor import Actor
 from rl.training.config import BestOfNConfig, ClippedSettings, GRPOConfig, OnlineSettings, PPOConfig
@@ -42,9 +45,11 @@ class Updater:
         critic: Critic | None,
         optimizer: torch.optim.Optimizer,
         mixed: Sequence[Group] = (),
+        world: World = ALONE,
     ) -> None:
         self.config, self.actor, self.critic, self.optimizer = config, actor, critic, optimizer
         self.mixed = list(mixed)
+        self.world = world
 
     def update(self, rollout: Rollout, step: int, kl_coef: float) -> dict[str, float]:
         """Epochs of minibatches over one rollout. Returns the means of their figures. Raises NotANumber."""
@@ -69,8 +74,8 @@ class Updater:
     def learn(self, rollout: Rollout, part: Sequence[int], kl_coef: float, place: int = 0) -> dict[str, float]:
         """One optimizer step of policy and critic on the groups `part`, in as many forwards as their tokens need.
 
-        How tokens count is settled for the whole minibatch, however it is cut. Nothing is learnt where nothing of the
-        minibatch is kept.
+        How tokens count is settled for the whole minibatch, however it is cut and shared out over processes. Nothing is
+        learnt where nothing of the minibatch is kept.
         """
         learnt = [rollout.learnt(index) for index in part]
         learnt = [(group, rows) for group, rows in learnt if rows]
@@ -82,28 +87,41 @@ class Updater:
         weights[whole] = estimators.token_weights(
             rollout.mask[whole], self.config.normalise, self.config.max_response_tokens
         )
-        sums: Sums = defaultdict(float)
+        own = self.world.mine([group.tokens for group in groups])
         batches: list[Batch] = [
-            ([groups[i] for i in indices], [row for i in indices for row in learnt[i][1]])
-            for indices in token_batches(groups, self.actor.batch_tokens)
+            ([groups[own[i]] for i in indices], [row for i in indices for row in learnt[own[i]][1]])
+            for indices in token_batches([groups[i] for i in own], self.actor.batch_tokens)
         ]
         count = int(rollout.mask[whole].sum())
-        for batch in batches:
-            self._policy_backward(rollout, batch, weights, count, kl_coef, sums)
-        if self.mixed:
-            self._mix_backward(len(part), place, sums)
-        norms = {"grad_norm": clip_grad_norm_(self.actor.parameters.values(), self.config.max_grad_norm)}
+
+        def backward() -> Sums:
+            sums: Sums = defaultdict(float)
+            for batch in batches:
+                self._policy_backward(rollout, batch, weights, count, kl_coef, sums)
+            if self.mixed:
+                self._mix_backward(len(part), place, sums)
+            if self.critic is not None:
+                with self.critic.worn():
+                    for batch in batches:
+                        self._critic_backward(rollout, batch, weights, count, sums)
+            return sums
+
+        sums = added_up(self.world.together(backward, leaving=Interrupted))
+        norms = {"grad_norm": self._clipped(self.actor.parameters.values())}
         if self.critic is not None:
-            with self.critic.worn():
-                for batch in batches:
-                    self._critic_backward(rollout, batch, weights, count, sums)
-            norms["critic_grad_norm"] = clip_grad_norm_(self.critic.parameters.values(), self.config.max_grad_norm)
+            norms["critic_grad_norm"] = self._clipped(self.critic.parameters.values())
         prompts = [rollout.prompts[index] for index in part]
         _refuse(torch.tensor([value for name, value in sums.items() if name.endswith("_loss")]), "loss", prompts)
         _refuse(torch.stack([norm.detach().cpu() for norm in norms.values()]), "gradient", prompts)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        return dict(sums) | {name: float(norm) for name, norm in norms.items()}
+        return sums | {name: float(norm) for name, norm in norms.items()}
+
+    def _clipped(self, parameters: Iterable[Parameter]) -> Tensor:
+        """Sum the gradients over the processes and clip them; their norm before."""
+        parameters = list(parameters)
+        self.world.sum_gradients(parameters)
+        return clip_grad_norm_(parameters, self.config.max_grad_norm)
 
     def _policy_backward(
         self, rollout: Rollout, batch: Batch, weights: Tensor, count: int, kl_coef: float, sums: Sums
@@ -151,9 +169,10 @@ class Updater:
         assert isinstance(self.config, PPOConfig)
         groups = [self.mixed[(place * size + number) % len(self.mixed)] for number in range(size)]
         count = sum(len(response) for group in groups for response in group.responses)
-        for indices in token_batches(groups, self.actor.batch_tokens):
+        own = self.world.mine([group.tokens for group in groups])
+        for indices in token_batches([groups[index] for index in own], self.actor.batch_tokens):
             with self.actor.autocast():
-                logprobs = response_logprobs(self.actor.model, [groups[index] for index in indices])
+                logprobs = response_logprobs(self.actor.model, [groups[own[index]] for index in indices])
             loss = losses.sft_loss(_flat(logprobs)).sum() / count
             (self.config.ptx_coef * loss).backward()
             sums["ptx_loss"] += float(loss.detach())
@@ -168,6 +187,14 @@ def shared_out(items: list[int], parts: int) -> list[list[int]]:
         found.append(items[first:last])
         first = last
     return [part for part in found if part]
+
+
+def added_up(parts: Sequence[Sums]) -> dict[str, float]:
+    """The figures of a minibatch from those of its parts: sums, and the largest of what is a maximum."""
+    names = dict.fromkeys(name for part in parts for name in part)
+    return {
+        name: (max if name == "ratio_error" else sum)(part[name] for part in parts if name in part) for name in names
+    }
 
 
 def _refuse(values: Tensor, what: str, prompts: Sequence[Prompt]) -> None:

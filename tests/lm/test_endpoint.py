@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import threading
@@ -149,11 +150,59 @@ def test_a_server_that_does_not_answer_is_given_up(server):
         Endpoint(server.url, "m", timeout=0.2, retries=0).complete(PROMPTS[0], Sampling(), 1)
 
 
-@pytest.mark.parametrize("body", [b"<html>hello</html>", b"{}", b'{"choices": []}', b"[]"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<html>hello</html>",
+        b"{}",
+        b'{"choices": []}',
+        b"[]",
+        b"null",
+        b'{"choices": "many"}',
+        b'{"choices": [{}]}',
+        b'{"choices": [{"message": null}]}',
+        b'{"choices": [{"message": {"content": 7}}]}',
+        b'{"choices": [{"message": {"content": ["a"]}}]}',
+        b'{"choices": [null]}',
+        b"\xff\xfe",
+    ],
+)
 def test_a_page_that_is_no_such_server_is_the_users_to_change(server, body):
     server.body = body
     with pytest.raises(UserError, match="OpenAI-compatible"):
         Endpoint(server.url, "m", retries=0).complete(PROMPTS[0], Sampling(), 1)
+
+
+def test_an_answer_of_nothing_is_an_empty_response_and_odd_counts_are_none(server):
+    server.body = (
+        b'{"choices": [{"message": {"content": null}, "finish_reason": 3}], "usage": {"completion_tokens": "x"}}'
+    )
+    assert Endpoint(server.url, "m").complete(PROMPTS[0], Sampling(), 1) == Completion("", None, "stop")
+
+
+def test_requests_keep_the_pace_that_was_asked_for(server, monkeypatch):
+    slept = []
+    real = asyncio.sleep
+
+    async def sleep(seconds, *rest):
+        slept.append(seconds)
+        await real(0, *rest)
+
+    monkeypatch.setattr("lm.endpoint.asyncio.sleep", sleep)
+    monkeypatch.setattr("lm.endpoint.time.monotonic", lambda: 100.0)
+    found = []
+    Endpoint(server.url, "m", per_minute=30).sample(
+        PROMPTS[:4], 1, Sampling(), [1, 2, 3, 4], on_prompt=lambda number, answers: found.append(number)
+    )
+    assert sorted(found) == [0, 1, 2, 3]
+    # 30 a minute are two seconds apart: the first goes at once, the others wait for their turns.
+    assert [seconds for seconds in slept if seconds >= 1] == [2.0, 4.0, 6.0]
+
+
+def test_a_stop_does_not_wait_for_turns(server):
+    endpoint = Endpoint(server.url, "m", per_minute=1)
+    endpoint.sample(PROMPTS, 1, Sampling(), list(range(5)), stop=lambda: len(server.requests) >= 1)
+    assert len(server.requests) == 1
 
 
 def test_prompts_done_before_an_error_are_handed_over(server):

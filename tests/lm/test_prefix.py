@@ -7,7 +7,7 @@ import torch
 from transformers import AutoModelForSequenceClassification, GPTNeoXConfig, GPTNeoXForCausalLM
 
 from lm.adapters import add_lora
-from lm.attention import Branches, branch_attention, can_branch
+from lm.attention import BUNDLE, Branches, branch_attention, bundled, can_branch
 from lm.config import LoraSettings
 from lm.loading import load_policy
 from lm.prefix import Group, end_hidden, hidden_states, response_logprobs, response_statistics, token_batches
@@ -96,7 +96,7 @@ def one_sequence(query, key, value, places: list[int]) -> torch.Tensor:
 @pytest.mark.parametrize(("heads", "kv_heads"), [(4, 4), (6, 2), (3, 1)])
 def test_float64_attention_and_its_gradients_equal_separate_sequences_to_1e_9(heads, kv_heads):
     """Grouped heads among them, which the models that compute in float64 throughout do not have."""
-    layout = [(5, (3, 1, 8)), (1, (2,)), (7, (4, 4, 4, 4)), (2, (1, 1))]
+    layout = [(5, (3, 1, 8)), (1, (2,)), (7, (4, 4, 30, 2, 41, 1, 1)), (2, (1, 1))]
     total = sum(prompt + sum(responses) for prompt, responses in layout)
     draw = torch.Generator().manual_seed(0)
     inputs = [
@@ -120,6 +120,12 @@ def test_float64_attention_and_its_gradients_equal_separate_sequences_to_1e_9(he
     wanted = torch.autograd.grad((expected * weight[0]).sum(), inputs)
     for ours, theirs in zip(torch.autograd.grad((found * weight).sum(), inputs), wanted, strict=True):
         assert (ours - theirs).abs().max() < 1e-9
+
+
+def test_short_responses_share_a_product_and_long_ones_have_their_own():
+    assert bundled([4, 4, 30, 2, 41, 1, 1]) == [(4, 4), (30, 2), (41,), (1, 1)]
+    assert bundled([BUNDLE, 1]) == [(BUNDLE,), (1,)]
+    assert bundled([]) == []
 
 
 @pytest.mark.parametrize("shared", [True, False])

@@ -8,10 +8,11 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import CommandError, call_command
 
+from accounts.models import AuditEntry
 from rewardmodel.evaluation.services import reward_evaluation_start
 from rewardmodel.models import RewardEvaluation, RewardModel
 from runs.executor import run_execute
-from tests.rewardmodel.worlds import easy_rows, write_dataset
+from tests.rewardmodel.worlds import easy_rows, row, write_dataset
 
 PAIRS = "".join(
     json.dumps({"prompt": f"Why {n}?", "chosen": f"yes <b>{n}</b>", "rejected": "no " * n}) + "\n" for n in range(1, 6)
@@ -215,3 +216,199 @@ def test_a_command_that_cannot_work_says_why_and_leaves_nothing(trained, argumen
     with pytest.raises(CommandError, match=words):
         call_command("evaluate_reward_model", *arguments)
     assert not RewardEvaluation.objects.exists()
+
+
+# the pages ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.django_db(transaction=True)
+def test_evaluations_are_for_admins(
+    evaluated, trained, as_admin, as_annotator, as_other_annotator, as_outsider, as_nobody
+):
+    root = f"/reward-models/evaluations/{evaluated.pk}/"
+    api = ["/api/v1/reward-evaluations/"]
+    api += [f"{api[0]}{evaluated.pk}/", f"{api[0]}{evaluated.pk}/items/"]
+    pages = ["/reward-models/evaluations/", root, f"{root}pairs/", f"{root}items.jsonl"]
+    pages += [f"/reward-models/{trained.pk}/evaluate/"]
+    for address in (*api, *pages):
+        assert as_admin.get(address).status_code == 200, address
+        for visitor in (as_annotator, as_other_annotator, as_outsider):
+            assert visitor.get(address).status_code == 403, address
+        assert as_nobody.get(address).status_code == (401 if address in api else 302)
+    address = f"/api/v1/reward-models/{trained.pk}/evaluate/"
+    for visitor, status in ((as_annotator, 403), (as_outsider, 403), (as_nobody, 401)):
+        assert visitor.post(address, {}, content_type="application/json").status_code == status
+    assert as_annotator.post(pages[-1], {}).status_code == 403
+    assert RewardEvaluation.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_page_says_what_was_found_with_intervals_and_what_is_not_known(evaluated, trained, as_admin):
+    page = as_admin.get(evaluated.get_evaluation_url()).content.decode()
+    accuracy = evaluated.result["accuracy"]["helpfulness"]
+    assert f"It orders {100 * accuracy['value']:.1f} % [" in page and "of 18 pairs from 6 prompts" in page
+    assert "How far people agree is not known: each pair has one judgement" in page
+    assert "no prompt is in it, nor nearly" in page
+    assert page.count("<figure") == 6 and "on the dashed line is best" in page
+    assert "Not all of it is new" not in page
+    for place in ("/reward-models/evaluations/", trained.get_absolute_url(), f"/reward-models/{trained.pk}/evaluate/"):
+        assert evaluated.get_evaluation_url() in as_admin.get(place).content.decode(), place
+    assert evaluated.get_evaluation_url() in as_admin.get(evaluated.get_absolute_url()).content.decode()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_page_with_people_who_differ_a_second_model_and_known_prompts(
+    trained, admin, make_version, tmp_path, as_admin
+):
+    rows = easy_rows(train=0, test=4)
+    for number, each in enumerate(rows):
+        each["rankings"] += [{"ranks": [1, 2, 3] if number == 3 else [3, 2, 1], "annotator": "a2"}]
+        each["tags"] = ["<b>odd</b>" if number % 2 else "even"]
+    known = {**row("9", "Question ??? 3", ["yes", "no", "well"], [[1, 2, 3]]), "split": "test"}
+    version = make_version(write_dataset(tmp_path / "judged", [*rows, known]))
+    other = other_model(trained, admin, "Twin", ["helpfulness", "harmlessness"])
+    other.artifact = trained.artifact
+    run = executed(reward_evaluation_start(reward_model=trained, dataset_version=version, second=other, user=admin))
+    page = as_admin.get(run.get_evaluation_url()).content.decode()
+    assert "Not all of it is new to the model" in page and "on prompts it was not trained on" in page
+    assert "two people agree on 75.0 %" in page, "three of four comparisons, all pairs of each"
+    assert "Beside Twin" in page and "never, on a pair that people decided" in page
+    assert "&lt;b&gt;odd&lt;/b&gt;" in page and "<b>odd</b>" not in page
+    assert "Not tested" in page and "harmlessness" in page
+    pairs = as_admin.get(f"{run.get_evaluation_url()}pairs/", {"tag": "<b>odd</b>", "order": "file"}).content.decode()
+    assert "6 of 15 pairs" in pairs and "<b>odd</b>" not in pairs
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_the_model_gets_wrong_comes_first_and_texts_stay_texts(trained, admin, as_admin):
+    rows = [
+        {"prompt": f"Why {n}? <script>alert(1)</script>", "chosen": "yes " * n, "rejected": "no"} for n in range(20)
+    ]
+    rows += [{**each, "chosen": each["rejected"], "rejected": each["chosen"] + "!"} for each in rows]
+    text = "".join(json.dumps(each) + "\n" for each in rows)
+    config = {"dimension": "helpfulness"}
+    run = executed(
+        reward_evaluation_start(
+            reward_model=trained, data=text.encode(), filename="<i>odd</i>.jsonl", config=config, user=admin
+        )
+    )
+    address = f"{run.get_evaluation_url()}pairs/"
+    api = f"/api/v1/reward-evaluations/{run.pk}/items/"
+    wrong = as_admin.get(api, {"outcome": "wrong", "order": "sure"}).json()
+    right = as_admin.get(api, {"outcome": "right"}).json()
+    assert wrong["count"] and right["count"] and wrong["count"] + right["count"] == 40
+    page = as_admin.get(address).content.decode()
+    assert "What the model gets wrong" in page and f"{wrong['count']} of 40 pairs" in page
+    assert page.count("<article") == 2 * min(wrong["count"], 20)
+    assert page.index(wrong["items"][0]["prompt"][-1]["content"].split("?")[0]) > 0
+    assert "<script>alert(1)" not in page and "&lt;script&gt;alert(1)" in page
+    every = as_admin.get(address, {"order": "file"}).content.decode()
+    assert "Page 1 of 2" in every and "?order=file&amp;page=2" in every
+    assert "Page 2 of 2" in as_admin.get(address, {"order": "file", "page": 2}).content.decode()
+    assert "No such pair" in as_admin.get(address, {"outcome": "tie"}).content.decode()
+    assert "40 of 40 pairs" in as_admin.get(address, {"outcome": "surprise", "page": "x"}).content.decode()
+    assert "&lt;i&gt;odd&lt;/i&gt;.jsonl" in as_admin.get(run.get_evaluation_url()).content.decode()
+    whole = b"".join(as_admin.get(f"{run.get_evaluation_url()}items.jsonl").streaming_content)
+    assert len(whole.splitlines()) == 40
+
+
+def test_the_form_starts_an_evaluation_and_goes_to_its_run(trained, admin, as_admin):
+    address = f"/reward-models/{trained.pk}/evaluate/"
+    assert address in as_admin.get(trained.get_absolute_url()).content.decode()
+    assert "held out when it was trained" in as_admin.get(address).content.decode()
+    answer = as_admin.post(address, {"split": "test"})
+    run = RewardEvaluation.objects.get()
+    assert answer["Location"] == run.get_absolute_url()
+    assert (run.created_by, run.dataset_version, run.filename) == (admin, trained.run.dataset_version, "")
+    as_admin.post(address, {"split": "test", "file": upload(), "dimension": "helpfulness"})
+    of_file = RewardEvaluation.objects.latest("pk")
+    assert (of_file.dataset_version, of_file.filename) == (None, "pairs.jsonl")
+    assert gzip.decompress(bytes(of_file.content)) == PAIRS.encode()
+    entry = AuditEntry.objects.filter(action="run.started").latest("pk")
+    assert (entry.actor, entry.scope) == (admin, f"project:{trained.run.dataset_version.project_id}")
+    assert "Not measured: queued" in as_admin.get(run.get_evaluation_url()).content.decode()
+    assert "Not measured: queued" in as_admin.get(f"{run.get_evaluation_url()}pairs/").content.decode()
+    assert as_admin.get(f"{run.get_evaluation_url()}items.jsonl").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ({"file": upload("{}\n")}, "Nothing is in it"),
+        ({"file": upload('{"prompt": "Why?"}\n')}, "holds no preferences"),
+        ({"dimension": "truth"}, "Select a valid choice"),
+        ({"second": "99"}, "Select a valid choice"),
+    ],
+)
+def test_a_form_with_a_mistake_comes_back(trained, as_admin, data, words):
+    answer = as_admin.post(f"/reward-models/{trained.pk}/evaluate/", {"split": "test", **data})
+    assert answer.status_code == 422
+    assert words in answer.content.decode()
+    assert not RewardEvaluation.objects.exists()
+
+
+def test_a_file_and_a_dataset_are_not_both_taken(trained, version, as_admin):
+    given = {"split": "test", "file": upload(), "dataset_version": version.pk}
+    answer = as_admin.post(f"/reward-models/{trained.pk}/evaluate/", given)
+    assert answer.status_code == 422 and "not both" in answer.content.decode()
+
+
+def test_an_empty_list_says_what_to_do_next(as_admin):
+    assert "Train one first" in as_admin.get("/reward-models/evaluations/").content.decode()
+
+
+def test_a_model_without_evaluations_says_so(trained, as_admin):
+    assert "None yet" in as_admin.get(trained.get_absolute_url()).content.decode()
+    assert "Open a reward model and choose Evaluate" in as_admin.get("/reward-models/evaluations/").content.decode()
+
+
+def test_the_number_of_queries_of_the_lists_does_not_grow(trained, admin, as_admin, django_assert_num_queries):
+    from django.db import connection
+    from django.test.utils import CaptureQueriesContext
+
+    addresses = ("/api/v1/reward-evaluations/", "/reward-models/evaluations/", trained.get_absolute_url())
+    reward_evaluation_start(reward_model=trained, user=admin)
+    before = []
+    for address in addresses:
+        with CaptureQueriesContext(connection) as sent:
+            as_admin.get(address)
+        before.append(len(sent))
+        assert not any('"content"' in query["sql"] for query in sent), "what was sent is not fetched to list it"
+    for _ in range(4):
+        reward_evaluation_start(reward_model=trained, user=admin)
+    for address, count in zip(addresses, before, strict=True):
+        with django_assert_num_queries(count):
+            as_admin.get(address)
+
+
+def test_a_dimension_of_ties_only_is_shown_as_that():
+    from django.template.loader import render_to_string
+
+    from rewardmodel.evaluation.page import page_of
+    from rewardmodel.training.evaluation import Measured, ScoredComparison, measured
+    from rewardmodel.training.test_sets import TestSet
+    from tests.rewardmodel.test_measures import compared
+
+    test = TestSet("Ties", [compared("a", ["x", "y"], [[1, 1]])])
+    model = Measured(("good",), [ScoredComparison([[1.0], [0.0]], [2, 2], False, [False, False])])
+    [one] = page_of({**measured(test, model), "second": None})["dimensions"]
+    page = render_to_string("rewardmodel/evaluation/_dimension.html", {"one": one})
+    assert "People tied every pair" in page and "1 pair people tied" in page and page.count("<figure") == 1
+
+
+@pytest.mark.parametrize(
+    ("scale", "words"),
+    [
+        (None, "on as few pairs."),
+        (-0.2, "point the wrong way"),
+        (0.5, "surer than it is right"),
+        (1.0, "The size of its scores fits"),
+        (2.0, "less sure than it could be"),
+    ],
+)
+def test_calibration_is_said_in_words(scale, words):
+    from rewardmodel.evaluation.page import calibration_words
+
+    found = {"scale": scale, "ece": {"value": 0.1, "low": 0.05, "high": 0.2}, "ece_by_chance": 0.02}
+    said = calibration_words(found)
+    assert words in said and "Off by 10.0 % [5.0 %, 20.0 %]" in said

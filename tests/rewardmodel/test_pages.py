@@ -155,3 +155,22 @@ def test_the_django_admin_shows_but_does_not_change(reward_model, as_admin):
     for model in ("rewardmodel", "rewardmodelrun"):
         assert as_admin.get(f"/admin/rewardmodel/{model}/").status_code == 200
         assert as_admin.get(f"/admin/rewardmodel/{model}/add/").status_code == 403
+
+
+def test_the_model_card_is_shown_in_plain_words_and_can_be_downloaded(trained, as_admin, as_annotator):
+    page = as_admin.get(f"/reward-models/{trained.pk}/").content.decode()
+    assert "What it is for, and what not" in page
+    assert "library_name" not in page
+    listed = {file["path"]: file["sha256"] for file in trained.artifact.manifest["files"]}
+    assert len(listed["README.md"]) == 64
+    address = f"/api/v1/artifacts/{trained.artifact_id}/files/README.md"
+    assert f'href="{address}"' in page
+    text = b"".join(as_admin.get(address).streaming_content).decode()
+    assert text.startswith("---\nlibrary_name: transformers\n")
+    assert as_annotator.get(address).status_code == 403
+
+
+def test_a_model_without_a_card_has_a_page(reward_model, as_admin):
+    page = as_admin.get(f"/reward-models/{reward_model.pk}/")
+    assert page.status_code == 200
+    assert "Model card" not in page.content.decode()

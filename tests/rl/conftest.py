@@ -10,6 +10,7 @@ from tests.rewardmodel.conftest import endpoint, generator, make_version, reward
 from tests.rewardmodel.worlds import easy_rows, two_dimensions, write_dataset
 from tests.rewardmodel.worlds import write_run as write_reward_run
 from tests.rl.worlds import prompts, write_jsonl
+from tests.runs.workers import start_worker  # noqa: F401
 from tests.tiny import tiny_model
 
 

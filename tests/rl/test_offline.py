@@ -15,7 +15,7 @@ from rl.training.preferences import standings
 from rl.training.work import work
 from runs.child import RunDir, Stopped, UserError
 from tests.rewardmodel.worlds import easy_rows, row, write_dataset
-from tests.rl.worlds import StopAfter, events, result, weights, write_run
+from tests.rl.worlds import StopAfter, StopInside, events, result, weights, write_run
 
 FAST = {
     "learning_rate": 1e-2,
@@ -83,6 +83,20 @@ def test_a_stopped_run_resumes_to_the_weights_it_would_have_had(start, config):
     assert all(torch.equal(expected[name], value) for name, value in weights(broken).items())
     assert result(straight)["test"] == result(broken)["test"]
     assert result(straight)["saved_step"] == result(broken)["saved_step"]
+
+
+@pytest.mark.parametrize("looks", [1, 3])  # in the forward pass, in the backward pass
+@pytest.mark.parametrize("config", [EVERY[0], EVERY[1], EVERY[6]], ids=names)
+def test_a_run_stopped_inside_a_step_resumes_to_the_weights_it_would_have_had(start, config, looks):
+    changes = {"lora": {"rank": 4, "dropout": 0.1}, "checkpoint_every": 100, "evaluate_every": 0}
+    straight, broken = (start(config, name, **changes) for name in ("straight", "broken"))
+    work(RunDir(straight))
+    with pytest.raises(Stopped):
+        work(StopInside(broken, steps=2, looks=looks))
+    assert RunDir(broken).latest_checkpoint()[0] == 2
+    work(RunDir(broken))
+    expected = weights(straight)
+    assert all(torch.equal(expected[name], value) for name, value in weights(broken).items())
 
 
 @pytest.mark.parametrize("config", [EVERY[1], EVERY[6]], ids=names)

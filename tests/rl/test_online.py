@@ -9,7 +9,7 @@ import torch
 
 from rl.training.work import work
 from runs.child import RunDir, Stopped, UserError
-from tests.rl.worlds import StopAfter, events, result, weights, write_jsonl, write_run
+from tests.rl.worlds import StopAfter, StopInside, events, result, weights, write_jsonl, write_run
 
 ALGORITHMS = ["ppo", "grpo", "rloo", "reinforce", "best_of_n"]
 CLIPPED = ALGORITHMS[:-1]
@@ -101,9 +101,24 @@ def test_a_stopped_run_resumes_to_the_weights_it_would_have_had(start, algorithm
     assert result(straight)["last"] == result(broken)["last"]
 
 
+@pytest.mark.parametrize("note", ["sampling", "updating"])
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_a_run_stopped_inside_a_step_resumes_to_the_weights_it_would_have_had(start, algorithm, note):
+    changes = {"steps": 3, "checkpoint_every": 1, "evaluate_every": 0, "sample_every": 0, "save": "last"}
+    straight, broken = (start(algorithm, name, **changes) for name in ("straight", "broken"))
+    work(RunDir(straight))
+    with pytest.raises(Stopped):
+        work(StopInside(broken, steps=1, looks=3, note=note))
+    assert len(metrics(broken, "reward")) == 1
+    work(RunDir(broken))
+    assert [event["step"] for event in events(broken, "resumed")] == [1]
+    expected = weights(straight)
+    assert all(torch.equal(expected[name], value) for name, value in weights(broken).items())
+
+
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_a_checked_reward_rises_without_a_reward_model(start, algorithm):
-    changes = {"steps": 10, "samples_per_prompt": 8, "learning_rate": 2e-2, "eos_penalty": 0.0, "epochs": 1}
+    changes = {"steps": 16, "samples_per_prompt": 8, "learning_rate": 2e-2, "eos_penalty": 0.0, "epochs": 1}
     changes |= {"checks": [LETTERS], "sample_every": 0, "evaluate_every": 10}
     if algorithm in CLIPPED:
         changes["kl_coef"] = 0.0
@@ -211,7 +226,25 @@ def test_an_alarm_is_said_once_and_stops_the_run_if_that_is_wanted(start):
     told = start("grpo", "told", steps=4, kl_limit=1e-6, evaluate_every=0)
     work(RunDir(told))
     assert len(metrics(told, "reward")) == 4 and not result(told)["stopped"]
-    assert sum("alarm" in event["data"] for event in events(told, "log")) == 1
+    [said] = [event["data"] for event in events(told, "log") if "alarm" in event["data"]]
+    assert (said["alarm"], said["at_step"]) == ("kl_runaway", 2)
+
+
+def test_best_of_n_of_the_start_model_is_measured_once_and_before_training(start):
+    directory = start("grpo", steps=2, evaluate_every=1, best_of_n_samples=4)
+    with pytest.raises(Stopped):
+        work(StopAfter(directory, 1))
+    work(RunDir(directory))
+    found = result(directory)["best_of_n"]
+    assert [each["n"] for each in found] == [1, 2, 4]
+    assert [each["kl"] for each in found] == pytest.approx([0.0, 0.193147, 0.636294], abs=1e-6)
+    values = [each["reward"]["value"] for each in found]
+    assert values == sorted(values)
+    [said] = [event["data"] for event in events(directory, "log") if "best_of_n" in event["data"]]
+    assert said["best_of_n"] == found
+    off = start("grpo", "off", steps=1, best_of_n_samples=0)
+    work(RunDir(off))
+    assert result(off)["best_of_n"] == []
 
 
 def test_memory_is_reported_by_hat_and_the_base_stands_once(start, tiny):

@@ -1,6 +1,9 @@
 """The pages: for admins, whole, and honest about what is not known."""
 
+import json
+
 import pytest
+from django.utils.html import escape
 
 from rl.models import EvaluationRun, PolicyRun
 from rl.training.config import ALGORITHMS, EvaluationConfig
@@ -98,6 +101,51 @@ def test_checks_that_cannot_work_are_refused_beside_their_field(generator, rewar
     assert not PolicyRun.objects.exists()
 
 
+@pytest.mark.parametrize(
+    ("algorithm", "change", "field"),
+    [
+        ("ppo", {"prompts_per_step": "2"}, "minibatches"),
+        ("grpo", {"lora.dropout": "0.1"}, "lora.dropout"),
+        ("grpo", {"kl_estimator": "k1"}, "kl_estimator"),
+        ("grpo", {"reward_model_weight": "0"}, "checks"),
+        ("best_of_n", {"keep": "8", "samples_per_prompt": "8"}, "keep"),
+    ],
+)
+def test_settings_that_do_not_go_together_are_refused_beside_the_one_to_change(
+    generator, reward_model, as_admin, algorithm, change, field
+):
+    data = {"reward_model": reward_model.pk, "generator": generator.pk, **change}
+    answer = as_admin.post(f"/policies/new/{algorithm}/", data)
+    assert answer.status_code == 422
+    assert list(answer.context["form"].errors) == [field]
+
+
+def test_a_mistake_in_one_of_several_checks_says_in_which(generator, reward_model, as_admin):
+    checks = '[{"kind": "number"}, {"kind": "pattern", "pattern": "(("}]'
+    data = {"reward_model": reward_model.pk, "generator": generator.pk, "checks": checks}
+    answer = as_admin.post("/policies/new/grpo/", data)
+    assert "Entry 2: " in answer.context["form"].errors["checks"][0]
+
+
+def test_every_example_of_a_check_on_the_form_can_be_used(as_admin):
+    from rl.forms import CHECK_EXAMPLES
+    from rl.training.config import GRPOConfig
+
+    page = as_admin.get("/policies/new/grpo/").content.decode()
+    for words, written in CHECK_EXAMPLES:
+        assert GRPOConfig(checks=json.loads(written)).checks
+        assert escape(words) in page and escape(written) in page
+
+
+def test_what_is_not_essential_is_folded_away_by_subject(as_admin, generator, reward_model):
+    page = as_admin.get("/policies/new/ppo/").content.decode()
+    for heading in ("Reward", "Update", "Measuring, samples and alarms", "LoRA", "Lengths and machine"):
+        assert f'<details class="advanced"><summary>{heading}</summary>' in page
+    assert "More settings" not in page
+    answer = as_admin.post("/policies/new/ppo/", {"reward_model": reward_model.pk, "generator": generator.pk, "lam": 2})
+    assert '<details class="advanced" open><summary>Update</summary>' in answer.content.decode()
+
+
 def test_the_evaluation_form_starts_a_run(answered, generator, reward_model, as_admin):
     data = {"generator": generator.pk, "reference": generator.pk, "reward_model": reward_model.pk}
     answer = as_admin.post("/evaluations/new/", {**data, "project": answered.pk, "prompts": "held_out"})
@@ -170,9 +218,48 @@ def test_the_policy_page_shows_gain_alarms_and_memory(policy_run, as_admin):
     }
     policy_run.save()
     page = as_admin.get(f"/policies/{policy_run.pk}/").content.decode()
-    assert "0.5 [0.25, 0.75]" in page and "/runs/metrics/#kl_runaway" in page
+    assert "0.5 [0.25, 0.75]" in page and "/runs/metrics/#kl_runaway" in page and "raise the KL coefficient" in page
     assert "Stopped at step 3 by an alarm." in page and "the weights of step 2 of 3" in page
-    assert "Base, once for all" in page and "Reference of its own" not in page
+    assert "held once for the policy and the reference" in page
+    assert "a model for each of them would take 3.8 MiB" in page  # 2,030,000 bytes, and the base once more
+
+
+def measured(n, value):
+    return {"n": n, "kl": 0.25 * (n - 1), "reward": {"value": value, "low": value - 0.5, "high": value + 0.5}}
+
+
+def test_the_policy_page_sets_the_policy_beside_best_of_n(policy_run, as_admin):
+    policy_run.result |= {"best_of_n": [measured(1, 0.0), measured(2, 1.0), measured(5, 3.0)], "saved_step": 10}
+    policy_run.save()
+    for step, kl, reward in ((0, 0.0, 0.1), (10, 0.5, 2.5), (20, 3.0, 2.0)):
+        policy_run.events.create(type="metrics", step=step, data={"test_reward": reward, "test_kl": kl})
+    page = as_admin.get(f"/policies/{policy_run.pk}/").content.decode()
+    assert "Best of 1 to 5 of the start model" in page
+    # A quarter of a nat is best of 2, one nat best of 5: half a nat is a third of the way from 1 to 3.
+    assert "At step 10 the policy earns 2.5 at 0.5 nats. Best-of-n of the start model earns about 1.67" in page
+    assert "1 [0.5, 1.5]" in page and page.count("<title>step ") == 3
+    policy_run.result["saved_step"] = 20
+    policy_run.save()
+    page = as_admin.get(f"/policies/{policy_run.pk}/").content.decode()
+    assert "Best of 5 of the start model earns 3 at 1 nats, which is as far as it was measured." in page
+
+
+def test_best_of_n_is_there_while_the_run_goes_on(policy_run, as_admin):
+    policy_run.events.create(type="log", data={"message": "Measured.", "best_of_n": [measured(1, 0.0), measured(2, 1)]})
+    assert "beside best-of-n" not in as_admin.get(f"/policies/{policy_run.pk}/").content.decode()
+    policy_run.events.create(type="metrics", step=0, data={"test_reward": 0.5, "test_kl": 0.0})
+    assert "beside best-of-n" in as_admin.get(f"/policies/{policy_run.pk}/").content.decode()
+
+
+def test_the_page_of_a_cancelled_run_says_which_policy_is_kept(policy_run, as_admin):
+    type(policy_run).objects.filter(pk=policy_run.pk).update(state="cancelled")
+    page = as_admin.get(policy_run.get_absolute_url()).content.decode()
+    assert "Cancelled." in page and "is kept in" not in page
+    for name, content in (("output/policy.json", {"step": 6}), ("best/best.json", {"step": 6, "figure": 0.25})):
+        (policy_run.directory / name).parent.mkdir(parents=True)
+        (policy_run.directory / name).write_text(json.dumps(content))
+    page = as_admin.get(policy_run.get_absolute_url()).content.decode()
+    assert f"The policy of step 6 (held-out reward 0.25) is kept in {policy_run.directory}/output." in page
 
 
 @pytest.mark.parametrize("algorithm", ["sft", "kto"])

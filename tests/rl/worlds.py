@@ -64,3 +64,32 @@ class StopAfter(RunDir):
         super().metrics(step, **values)
         if step >= self.steps:
             self.stop_requested = True
+
+
+class StopInside(RunDir):
+    """A run that is asked to stop in the middle of the work of a step: after `looks` looks, once `steps` are done.
+
+    Whoever trains looks before every layer, forwards and backwards.
+    """
+
+    def __init__(self, path: Path, steps: int, looks: int, note: str = "") -> None:
+        self.steps, self.looks, self.note, self.counting = steps, looks, note, False
+        super().__init__(path)
+
+    @property
+    def stop_requested(self) -> bool:  # type: ignore[override]
+        if self.counting:
+            self.looks -= 1
+        return self.looks < 0
+
+    @stop_requested.setter
+    def stop_requested(self, value: bool) -> None:
+        """It decides for itself."""
+
+    def metrics(self, step: int, **values: float) -> None:
+        super().metrics(step, **values)
+        self.counting = self.counting or (not self.note and step >= self.steps)
+
+    def progress(self, done: int, total: int, note: str = "") -> None:
+        super().progress(done, total, note)
+        self.counting = self.counting or (note == self.note and done >= self.steps)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.runs import counting
+from tests.runs.workers import start_worker  # noqa: F401
 
 
 @pytest.fixture(autouse=True)

@@ -7,6 +7,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from runs.artifacts import artifact_publish
+from runs.child import RunDir
 from runs.models import Run, RunEvent
 from runs.states import State
 
@@ -87,6 +88,19 @@ def test_model_text_and_logs_are_shown_as_text(finished, as_admin) -> None:
     page = as_admin.get(finished.get_absolute_url()).content.decode()
     assert "&lt;script&gt;alert(1)" in page and "<script>alert" not in page
     assert "loaded\nstep 1 &lt;b&gt;" in page
+
+
+def test_the_event_file_of_a_training_is_offered_to_admins(finished, as_admin, as_annotator) -> None:
+    assert as_admin.get(f"/runs/{finished.pk}/tensorboard/").status_code == 404
+    assert "tensorboard" not in as_admin.get(f"/runs/{finished.pk}/").content.decode()
+    finished.directory.mkdir(parents=True, exist_ok=True)
+    (finished.directory / "run.json").write_text("{}")
+    RunDir(finished.directory).metrics(1, loss=0.5)
+    answer = as_admin.get(f"/runs/{finished.pk}/tensorboard/")
+    assert b"loss" in b"".join(answer.streaming_content)
+    assert answer["Content-Disposition"].startswith('attachment; filename="events.out.tfevents')
+    assert f"--logdir {finished.directory}/tensorboard" in as_admin.get(f"/runs/{finished.pk}/").content.decode()
+    assert as_annotator.get(f"/runs/{finished.pk}/tensorboard/").status_code == 403
 
 
 def test_pages_carry_no_inline_script_or_style(finished, as_admin) -> None:

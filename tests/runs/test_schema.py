@@ -1,5 +1,7 @@
 """Run configurations as forms and OpenAPI, from one schema."""
 
+from typing import ClassVar
+
 import pytest
 from django import forms
 from django.core.exceptions import ValidationError
@@ -81,7 +83,22 @@ def test_fields_come_in_three_groups():
     form = SettingsForm()
     assert [field.name for field in form.own_fields()] == ["title"]
     assert [field.name for field in form.basic_fields()] == ["rate"]
-    assert [field.name for field in form.advanced_fields()] == ["words", "kind", "on", "limit", "inner.rank"]
+    [(heading, fields, mistaken)] = form.advanced_groups()
+    assert (heading, mistaken) == ("Advanced settings", False)
+    assert [field.name for field in fields] == ["words", "kind", "on", "limit", "inner.rank"]
+
+
+def test_what_is_folded_away_can_stand_under_headings_and_opens_where_a_mistake_is():
+    class Grouped(SettingsForm):
+        groups: ClassVar = {"Inside": ("inner.",), "Words": ("words", "rate"), "Empty": ("nothing",)}
+
+    form = Grouped(filled(**{"inner.rank": "513"}))
+    found = [(heading, [field.name for field in fields], open) for heading, fields, open in form.advanced_groups()]
+    assert found == [
+        ("Inside", ["inner.rank"], True),
+        ("Words", ["words"], False),
+        ("More settings", ["kind", "on", "limit"], False),
+    ]
 
 
 def test_configurations_are_refused_by_field_and_unknown_keys_are_named():

@@ -5,54 +5,16 @@ from __future__ import annotations
 import fcntl
 import os
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
-from django.db import connection
 
-from config.env import BASE_DIR
 from runs import services
 from runs.models import RunEvent
 from runs.states import State
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
-
-
-@pytest.fixture
-def start_worker(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen]]:
-    """`start_worker()` starts a worker on the default queue, with a beat that nudges and reaps every second."""
-    workers: list[subprocess.Popen] = []
-
-    def start(*, beat: bool = True) -> subprocess.Popen:
-        environment = {
-            **os.environ,
-            "DJANGO_SETTINGS_MODULE": "tests.runs.worker_settings",
-            "TEST_DATABASE": connection.settings_dict["NAME"],
-            "TEST_FOLDER": str(tmp_path),
-        }
-        command = [sys.executable, "-m", "celery", "-A", "config", "worker", "-Q", "default", "-c", "1", "-n"]
-        command += [f"test-{len(workers)}-{os.getpid()}@here", "--without-gossip", "--without-mingle"]
-        command += ["-B", "-s", str(tmp_path / f"beat-{len(workers)}")] if beat else []
-        with (tmp_path / f"worker-{len(workers)}.log").open("wb") as log:
-            worker = subprocess.Popen(
-                command, cwd=BASE_DIR, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
-            )
-        workers.append(worker)
-        return worker
-
-    yield start
-    for worker in workers:
-        try:
-            os.killpg(worker.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-        worker.wait()
-    for number in range(len(workers)):
-        print((tmp_path / f"worker-{number}.log").read_text()[-4000:])
 
 
 def until(run, condition: Callable[[], bool], patience: float = 60.0) -> None:

@@ -84,6 +84,13 @@ class PolicySettings(Frozen):
     sample_prompts: int = Field(
         default=3, ge=0, le=32, title="Sample prompts", description="How many fixed prompts are answered each time."
     )
+    processes: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        title="Processes",
+        description="Processes that share every step, one for each GPU. The result is that of one process.",
+    )
     seed: int = Field(
         default=0, ge=0, le=2**31 - 1, title="Seed", description="Of shuffling, initialisation and sampling."
     )

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from lm.config import Sampling
+from lm.config import Sampling, SettingError
 from rl.training.settings.base import PolicySettings
 
 
@@ -120,11 +120,15 @@ class DPOConfig(OfflineSettings):
     @model_validator(mode="after")
     def _loss_takes_options(self) -> DPOConfig:
         if self.label_smoothing and self.loss not in ("sigmoid", "robust"):
-            raise ValueError("Label smoothing works only with the sigmoid and robust losses.")
+            raise SettingError("label_smoothing", "Label smoothing works only with the sigmoid and robust losses.")
         if self.margin_scale and self.loss == "ipo":
-            raise ValueError("The ipo loss has a fixed target and takes no margin: set the margin per strength to 0.")
+            raise SettingError(
+                "margin_scale", "The ipo loss has a fixed target and takes no margin: set the margin per strength to 0."
+            )
         if self.loss == "robust" and not self.label_smoothing:
-            raise ValueError("The robust loss needs the rate of flipped labels: set label smoothing above 0.")
+            raise SettingError(
+                "label_smoothing", "The robust loss needs the rate of flipped labels: set label smoothing above 0."
+            )
         return self
 
 
@@ -153,5 +157,8 @@ class KTOConfig(OfflineSettings):
     @model_validator(mode="after")
     def _baseline_needs_two(self) -> KTOConfig:
         if self.comparisons_per_step < 2:
-            raise ValueError("KTO measures its baseline on a step's comparisons: use at least 2 comparisons per step.")
+            raise SettingError(
+                "comparisons_per_step",
+                "KTO measures its baseline on a step's comparisons: use at least 2 comparisons per step.",
+            )
         return self

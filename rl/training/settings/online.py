@@ -6,6 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from lm.config import SettingError
 from rl.training.checks import Check
 from rl.training.settings.base import PolicySettings
 
@@ -160,6 +161,14 @@ class OnlineSettings(PolicySettings):
         title="Held-out prompts",
         description="How many of the prompts are kept out of training to measure on, at most a quarter of all.",
     )
+    best_of_n_samples: int = Field(
+        default=16,
+        ge=0,
+        le=256,
+        title="Best-of-n samples",
+        description="Drawn of each held-out prompt once, before training, to tell what the start model earns by trying "
+        "up to so many times: what the policy is held against. 0: never.",
+    )
     kl_limit: float = Field(
         default=100.0,
         gt=0.0,
@@ -214,17 +223,21 @@ class OnlineSettings(PolicySettings):
     @model_validator(mode="after")
     def _can_train(self) -> Self:
         if self.minibatches > self.prompts_per_step:
-            raise ValueError(
+            raise SettingError(
+                "minibatches",
                 f"{self.prompts_per_step} prompts per step cannot fill {self.minibatches} minibatches: "
-                "use fewer minibatches or more prompts per step."
+                "use fewer minibatches or more prompts per step.",
             )
         if self.lora.dropout:
-            raise ValueError(
+            raise SettingError(
+                "lora.dropout",
                 "Training on sampled responses needs a LoRA dropout of 0: otherwise a token's probability differs from "
-                "when it was sampled."
+                "when it was sampled.",
             )
         if not self.checks and not self.reward_model_weight:
-            raise ValueError("Nothing gives a reward: give the reward model a weight above 0, or add a check.")
+            raise SettingError(
+                "checks", "Nothing gives a reward: give the reward model a weight above 0, or add a check."
+            )
         return self
 
 
@@ -327,7 +340,9 @@ class GRPOConfig(ClippedSettings):
     @model_validator(mode="after")
     def _penalty_has_a_gradient(self) -> GRPOConfig:
         if self.kl_estimator == "k1" and self.kl_coef:
-            raise ValueError("The k1 estimator as a loss has no gradient on average: choose k2 or k3.")
+            raise SettingError(
+                "kl_estimator", "The k1 estimator as a loss has no gradient on average: choose k2 or k3."
+            )
         return self
 
 
@@ -363,7 +378,7 @@ class ReinforceConfig(ClippedSettings):
     @model_validator(mode="after")
     def _group_is_one(self) -> ReinforceConfig:
         if self.group_baseline and self.samples_per_prompt < 2:
-            raise ValueError("A group baseline needs at least 2 responses per prompt.")
+            raise SettingError("group_baseline", "A group baseline needs at least 2 responses per prompt.")
         return self
 
 
@@ -394,5 +409,5 @@ class BestOfNConfig(OnlineSettings):
     @model_validator(mode="after")
     def _keeps_some(self) -> BestOfNConfig:
         if self.keep >= self.samples_per_prompt:
-            raise ValueError("Keep fewer responses than are sampled: otherwise nothing is chosen.")
+            raise SettingError("keep", "Keep fewer responses than are sampled: otherwise nothing is chosen.")
         return self
