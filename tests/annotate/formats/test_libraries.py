@@ -3,7 +3,7 @@
 The tables of that page are written by the last test here: WRITE_DOCS=1 pytest tests/annotate/formats/test_libraries.py
 OpenRLHF and LLaMA-Factory are not installed for this (they bring deepspeed, ray and vLLM, or their own pins): their
 files are loaded with `datasets`, as both do, and test_writing.py checks their structure as their readers want it. Their
-own loaders read them where PLUMBLINE_PEERS names a folder made by
+own loaders read them where PEERS_FOLDER names a folder made by
 
     pip install --no-deps --target FOLDER openrlhf==0.11.2 llamafactory==0.9.5 omegaconf==2.3.0 pylatexenc \\
         antlr4-python3-runtime==4.9.3
@@ -176,9 +176,9 @@ print("FOUND", json.dumps(found))
 
 @pytest.mark.slow
 def test_the_loaders_of_openrlhf_and_llamafactory_read_every_row(folder, model, tmp_path):
-    peers = os.environ.get("PLUMBLINE_PEERS")
+    peers = os.environ.get("PEERS_FOLDER")
     if not peers:
-        pytest.skip("PLUMBLINE_PEERS names no folder with OpenRLHF and LLaMA-Factory")
+        pytest.skip("PEERS_FOLDER names no folder with OpenRLHF and LLaMA-Factory")
     [openrlhf] = folder["openrlhf"].values()
     paths = {"openrlhf": openrlhf, **folder["llamafactory"]}
     run = subprocess.run(
