@@ -7,8 +7,9 @@
   `pairs` format, which keeps them all, is what is compared.
 - **import**: files of 200 MB, first only read (recognised, checked, every text hashed, planned), as a check of a file
   does; then imported into a database, with everything that is stored of them, in one transaction. What the database
-  does is by the row, so rows are of two sizes: short answers of 60 to 700 characters, and answers as long as today's
-  models write them, of 1,800 on average.
+  does is by the row, so rows are of two usual sizes: 2 KB (pairs, and rankings of four short responses), and 16 KB as
+  in UltraFeedback (four responses of 1,800 characters, with ratings and reasons on four aspects, of which the project
+  asks for one).
 
 Each step is a process of its own, so its peak memory is known; that of PostgreSQL is not in it.
 """
@@ -244,9 +245,9 @@ def _imports(folder: Path, size: int) -> list[Result]:
 def _files(folder: Path, size: int) -> Iterator[tuple[str, Path]]:
     """(name, path) of files of about `size` bytes, none of which shares a prompt with another."""
     for name, rows in (
-        ("TRL pairs, short answers", _pairs("p", 40, 110)),
-        ("rankings of 4, short answers", _rankings("r", 40, 110)),
-        ("rankings of 4, long answers", _rankings("l", 250, 450)),
+        ("pairs, rows of 2 KB", _pairs("p", Words(130, 210))),
+        ("rankings, rows of 2 KB", _rankings("r", Words(50, 110))),
+        ("UltraFeedback, rows of 16 KB", _ultrafeedback("u", Words(300, 420))),
     ):
         path, held = folder / f"{name}.jsonl", 0
         with path.open("wb") as file:
@@ -255,23 +256,49 @@ def _files(folder: Path, size: int) -> Iterator[tuple[str, Path]]:
         yield name, path
 
 
-def _rankings(salt: str, least: int, most: int) -> Iterator[dict[str, Any]]:
-    chance = random.Random(0)  # noqa: S311
+class Words:
+    """Texts of `least` to `most` words, in an order of their own."""
+
+    def __init__(self, least: int, most: int) -> None:
+        self.chance, self.least, self.most = random.Random(0), least, most  # noqa: S311
+
+    def __call__(self) -> str:
+        return " ".join(self.chance.choices(WORDS, k=self.chance.randint(self.least, self.most)))
+
+
+def _rankings(salt: str, words: Words) -> Iterator[dict[str, Any]]:
     for number in itertools.count():
-        texts = [" ".join(chance.choices(WORDS, k=chance.randint(least, most))) for _ in range(4)]
-        yield {
-            "prompt": f"{salt}{number}: {texts[0][:200]}",
-            "responses": texts,
-            "ranks": chance.sample([1, 2, 3, 4], 4),
-        }
+        texts = [words() for _ in range(4)]
+        ranks = words.chance.sample([1, 2, 3, 4], 4)
+        yield {"prompt": f"{salt}{number}: {texts[0][:200]}", "responses": texts, "ranks": ranks}
 
 
-def _pairs(salt: str, least: int, most: int) -> Iterator[dict[str, Any]]:
-    for row in _rankings(salt, least, most):
+def _pairs(salt: str, words: Words) -> Iterator[dict[str, Any]]:
+    for row in _rankings(salt, words):
         turns = [[{"role": "assistant", "content": text}] for text in row["responses"]]
         prompt = [{"role": "user", "content": row["prompt"]}]
         for i, j in itertools.combinations(range(4), 2):
             yield {"prompt": prompt, "chosen": turns[i], "rejected": turns[j]}
+
+
+def _ultrafeedback(salt: str, words: Words) -> Iterator[dict[str, Any]]:
+    """Four responses of about 1,800 characters, each with a rating and a reason for it on four aspects."""
+    aspects = ("helpfulness", "honesty", "instruction_following", "truthfulness")
+    for row in _rankings(salt, words):
+        completions = [
+            {
+                "model": f"model-{number}",
+                "response": text,
+                "overall_score": words.chance.randint(1, 10),
+                "annotations": {
+                    aspect: {"Rating": str(words.chance.randint(1, 5)), "Rationale": words()[:450]}
+                    for aspect in aspects
+                },
+            }
+            for number, text in enumerate(row["responses"])
+        ]
+        models = [each["model"] for each in completions]
+        yield {"source": "made", "instruction": row["prompt"], "models": models, "completions": completions}
 
 
 def _measured(code: str, *arguments: object) -> dict[str, float]:

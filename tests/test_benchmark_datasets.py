@@ -32,7 +32,7 @@ def test_a_version_is_built_and_exported_within_its_memory(tmp_path_factory):
     assert len(memory) > 4
     assert {row["case"].partition(",")[0] for row in results} >= {
         "download as trl",
-        "read TRL pairs",
-        "import TRL pairs",
+        "read pairs",
+        "import pairs",
     }
     assert all(memory.values()), results
