@@ -23,7 +23,7 @@ def test_a_version_is_built_and_exported_within_its_memory(tmp_path_factory):
         cwd=BASE_DIR,
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=480,
     )
     assert figures.exists(), run.stdout + run.stderr
     results = json.loads(figures.read_text())["results"]
