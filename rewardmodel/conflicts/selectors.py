@@ -104,7 +104,9 @@ def _conflict(line: dict[str, Any], wanted: Wanted, place: tuple[int, int]) -> C
     if not all(each.isascii() and each.isdecimal() and len(each) < 19 for each in ids):
         return None
     comparison, first, second = map(int, ids)
-    information = expected_information(probability, p, float(line["judgements"]))
+    # Where judgements were put together, their weight is the best that is known of how many there were.
+    judgements = line["weight"] if line["judgements"] is None else line["judgements"]
+    information = expected_information(probability, p, float(judgements))
     return Conflict(comparison, line["dimension"], first, second, probability, p, information, place)
 
 
