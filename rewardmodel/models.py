@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from django.db import models
 from django.urls import reverse
 
-from annotate.models import DatasetVersion, Generator
+from annotate.models import Comparison, DatasetVersion, Generator, Response
 from runs.models import Artifact, Run
 
 
@@ -123,3 +124,47 @@ class RewardEvaluation(Run):
             }
             for dimension in self.result.get("dimensions", ())
         ]
+
+
+class Relabelling(models.Model):
+    """A comparison that was sent to be judged again, because a reward model was sure and people were not with it."""
+
+    evaluation = models.ForeignKey(RewardEvaluation, on_delete=models.PROTECT, related_name="relabellings")
+    comparison = models.ForeignKey(Comparison, on_delete=models.CASCADE, related_name="relabellings")
+    dimension = models.CharField(max_length=200, help_text="The question of the project that people were asked.")
+    model_choice = models.ForeignKey(
+        Response,
+        on_delete=models.CASCADE,
+        related_name="+",
+        help_text="The response of the pair that the model prefers.",
+    )
+    other_choice = models.ForeignKey(Response, on_delete=models.CASCADE, related_name="+")
+    probability = models.FloatField(help_text="The model's, that its choice is preferred; at least one half.")
+    before = models.JSONField(
+        default=dict, help_text="What people had said: how many preferred the `model`'s choice, the `other`, a `tie`."
+    )
+    annotators_before = models.JSONField(default=list, help_text="Who had judged it: what they say is not new.")
+    extra = models.PositiveSmallIntegerField(help_text="How many more judgements were asked for.")
+    sent_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    sent_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(fields=["evaluation", "comparison"], name="relabelling_once_per_evaluation")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.comparison}, from {self.evaluation}"
+
+    @property
+    def judgements_before(self) -> int:
+        """How many had judged the pair."""
+        return sum(self.before.values())
+
+    @property
+    def share_before(self) -> float:
+        """Share of them on the model's side, a tie one half."""
+        return (self.before["model"] + self.before["tie"] / 2) / self.judgements_before

@@ -1,6 +1,7 @@
 from django.urls import path
 
 from rewardmodel import views
+from rewardmodel.conflicts import views as conflicts
 from rewardmodel.evaluation import views as evaluation
 from rewardmodel.scoring import views as scoring
 
@@ -14,6 +15,7 @@ urlpatterns = [
     path("reward-models/evaluations/", evaluation.evaluation_list, name="evaluations"),
     path("reward-models/evaluations/<int:pk>/", evaluation.evaluation_show, name="evaluation"),
     path("reward-models/evaluations/<int:pk>/pairs/", evaluation.evaluation_pairs, name="evaluation-pairs"),
+    path("reward-models/evaluations/<int:pk>/conflicts/", conflicts.conflict_list, name="conflicts"),
     path("reward-models/evaluations/<int:pk>/items.jsonl", evaluation.evaluation_download, name="evaluation-file"),
     path("scores/<int:pk>/", scoring.score_show, name="scores"),
     path("scores/<int:pk>/scores.jsonl", scoring.score_download, name="scores-file"),

@@ -217,6 +217,15 @@ def _shown(name: str, value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.6g}".replace("-", "−")
     if isinstance(value, list) and all(isinstance(item, dict) for item in value):
-        text = json.dumps(value, ensure_ascii=False)
+        text = json.dumps(_rounded(value), ensure_ascii=False)
         return text if len(text) <= WRITTEN_OUT else f"{len(value)} entries"  # the API has them whole
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return ", ".join(_shown(name, item) for item in value) if isinstance(value, list) else str(value)
+
+
+def _rounded(value: Any) -> Any:
+    """The same lists and dictionaries with their numbers as short as those beside them."""
+    if isinstance(value, dict):
+        return {name: _rounded(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_rounded(item) for item in value]
+    return float(f"{value:.6g}") if isinstance(value, float) else value

@@ -23,11 +23,16 @@ def test_a_version_is_built_and_exported_within_its_memory(tmp_path_factory):
         cwd=BASE_DIR,
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=480,
     )
     assert figures.exists(), run.stdout + run.stderr
     results = json.loads(figures.read_text())["results"]
     assert results[0]["case"] == "build, 300 comparisons, 1,800 pairs"
     memory = {row["case"]: row["met"] for row in results if row["unit"] == "MiB"}
     assert len(memory) > 4
+    assert {row["case"].partition(",")[0] for row in results} >= {
+        "download as trl",
+        "read pairs",
+        "import pairs",
+    }
     assert all(memory.values()), results

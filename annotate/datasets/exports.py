@@ -41,7 +41,8 @@ def export_response(request: HttpRequest, version: DatasetVersion, key: str, opt
     """A version in the format `key` as a download: one file, or a zip where the format has several.
 
     A download that broke continues where it stopped. What is no file of the version is then made again, into a
-    temporary file, since its size must be known before its end can be sent.
+    temporary file, since its size must be known before its end can be sent. Only all of the rest is had that way: who
+    asks for pieces, as downloaders with many connections do, would have it made once a piece, and is sent the whole.
     """
     if key in ON_DISK and not options.dimension and not options.split:
         response = file_response(request, version.artifact, ON_DISK[key])
@@ -49,7 +50,7 @@ def export_response(request: HttpRequest, version: DatasetVersion, key: str, opt
     name, content_type, chunks = _made(version, key, options)
     etag = _etag(version, key, options)
     wanted = wanted_range(request, etag)
-    if wanted is not None and wanted != (0, None):
+    if wanted is not None and wanted[0] and wanted[1] is None:
         file = tempfile.TemporaryFile()  # noqa: SIM115 - closed when it was sent
         file.writelines(chunks)
         response = ranged_response(request, file, etag, name)

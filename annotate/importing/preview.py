@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from itertools import islice
@@ -218,16 +219,26 @@ def _tried(
         },
         "dimensions": [{"name": name, "count": n, "to": dimensions.known(name)} for name, n in met.items()],
         "complaint": dimensions.complaint(),
-        "samples": [_sample(plan) for plan in islice(batch, SAMPLES)],
+        "samples": _samples(batch),
         "unit": findings.unit,
         **problems(findings),
     }
 
 
-def _sample(plan: Planned) -> dict[str, Any]:
-    """A record as it will be stored, its texts cut."""
+def _samples(plans: Sequence[Planned]) -> list[dict[str, Any]]:
+    """The first records. One that becomes several comparisons, as a cycle does, is shown by its first one."""
+    numbers = Counter(plan.line for plan in plans)
+    first: dict[int, Planned] = {}
+    for plan in plans:
+        first.setdefault(plan.line, plan)
+    return [_sample(plan, numbers[line]) for line, plan in islice(first.items(), SAMPLES)]
+
+
+def _sample(plan: Planned, comparisons: int) -> dict[str, Any]:
+    """A record as it will be stored, its texts cut. comparisons: how many it becomes."""
     return {
         "line": plan.line,
+        "comparisons": comparisons,
         "messages": [{**turn, "content": _cut(turn["content"], LONG_TURN)} for turn in plan.messages[-TURNS:]],
         "earlier": max(len(plan.messages) - TURNS, 0),
         "tags": [*plan.tags, *plan.own_tags],

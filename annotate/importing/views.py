@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.contrib import messages
@@ -119,6 +120,17 @@ def _running(upload: Import, run: Any) -> dict[str, Any]:
     return {"upload": upload, "project": upload.project, "run": run, "left": time_left(run) if run else None}
 
 
+def _blocked(upload: Import, seen: Mapping[str, Any]) -> str:
+    """Why a file cannot be imported as it is read now, and what helps; "" if it can."""
+    if seen["complaint"]:
+        return "No dimension of the project is chosen for what it judges by."
+    if not seen["records"]:
+        return "Nothing in it can be stored as it is read now. Choose another format or other columns."
+    if seen["error_count"] and not upload.settings.get("good_rows"):
+        return "Rows are wrong. Correct the file, or choose above that they stay out."
+    return ""
+
+
 def _page(request: HttpRequest, upload: Import, *, complaints: list[str] | None = None) -> HttpResponse:
     run = import_run(upload)
     context = {**_running(upload, run), "complaints": complaints or []}
@@ -132,9 +144,8 @@ def _page(request: HttpRequest, upload: Import, *, complaints: list[str] | None 
             "choices": format_choices(seen),
             "columns": column_choices(upload, seen),
             "dimensions": list(upload.project.dimensions.values_list("key", "label")),
-            "can_import": bool(seen["records"])
-            and not seen["complaint"]
-            and (not seen["error_count"] or bool(upload.settings.get("good_rows"))),
+            "can_import": not (blocked := _blocked(upload, seen)),
+            "blocked": blocked,
         }
     is_fragment = request.headers.get("HX-Request") == "true"
     template = "annotate/importing/_seen.html" if is_fragment and "seen" in context else "annotate/importing/show.html"

@@ -14,6 +14,7 @@ from rest_framework.response import Response
 
 from accounts.permissions import IsAdmin
 from annotate.formats.limits import size
+from rewardmodel.conflicts.api import ConflictActions
 from rewardmodel.evaluation.selectors import ItemFilter, evaluation_artifact, evaluation_items, reward_evaluations
 from rewardmodel.evaluation.serializers import (
     ItemPageSerializer,
@@ -58,7 +59,9 @@ class EvaluateAction:
         return Response(found, status.HTTP_202_ACCEPTED, headers={"Location": found["url"]})
 
 
-class RewardEvaluationViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet):
+class RewardEvaluationViewSet(
+    ConflictActions, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet
+):
     """Evaluations of reward models. Cancel or retry one through `runs`."""
 
     permission_classes = [IsAdmin]

@@ -2,13 +2,20 @@
 
 The tables of that page are written by the last test here: WRITE_DOCS=1 pytest tests/annotate/formats/test_libraries.py
 OpenRLHF and LLaMA-Factory are not installed for this (they bring deepspeed, ray and vLLM, or their own pins): their
-files are loaded with `datasets`, as both do, and test_writing.py checks their structure as their readers want it.
+files are loaded with `datasets`, as both do, and test_writing.py checks their structure as their readers want it. Their
+own loaders read them where PEERS_FOLDER names a folder made by
+
+    pip install --no-deps --target FOLDER openrlhf==0.11.2 llamafactory==0.9.5 omegaconf==2.3.0 pylatexenc \\
+        antlr4-python3-runtime==4.9.3
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -132,6 +139,60 @@ def test_each_library_loads_every_row(key, library, folder, model):
     for name, path in folder[key].items():
         if name != "dataset_info.json":
             assert LOADERS[key][library](path, model) == rows_of(path) > 0
+
+
+PEERS = """
+import importlib.util, json, sys, types
+from pathlib import Path
+if not importlib.util.find_spec("torchaudio"):  # LLaMA-Factory imports it, for sound that is not in these files
+    sys.modules["torchaudio"] = types.ModuleType("torchaudio")
+from datasets import load_dataset
+from transformers import AutoTokenizer, Seq2SeqTrainingArguments
+openrlhf, llamafactory, model, scratch = map(Path, sys.argv[1:])
+tokenizer, found = AutoTokenizer.from_pretrained(model), {}
+
+from openrlhf.datasets.reward_dataset import RewardDataset
+names = types.SimpleNamespace(
+    prompt_key=None, chosen_key="chosen", rejected_key="rejected", apply_chat_template=True,
+    tokenizer_chat_template=None,
+)
+strategy = types.SimpleNamespace(args=types.SimpleNamespace(data=names, **vars(names)))
+rows = load_dataset("json", data_files=str(openrlhf), split="train", cache_dir=str(scratch))
+found[openrlhf.name] = len(RewardDataset(rows, tokenizer, 2048, strategy, is_dpo=False, num_processors=1))
+
+from llamafactory.data import get_dataset, get_template_and_fix_tokenizer
+from llamafactory.hparams import DataArguments, ModelArguments
+for stage, name in (("rm", "dpo"), ("kto", "kto"), ("sft", "sft")):
+    [file] = llamafactory.glob(f"*-{name}.jsonl")
+    data = DataArguments(dataset=file.stem, dataset_dir=str(llamafactory), template="chatml", cutoff_len=2048)
+    training = Seq2SeqTrainingArguments(output_dir=str(scratch), report_to=[], use_cpu=True)
+    template = get_template_and_fix_tokenizer(tokenizer, data)
+    model_arguments = ModelArguments(model_name_or_path=str(model))
+    made = get_dataset(template, model_arguments, data, training, stage=stage, tokenizer=tokenizer)
+    found[file.name] = len(made["train_dataset"])
+print("FOUND", json.dumps(found))
+"""
+
+
+@pytest.mark.slow
+def test_the_loaders_of_openrlhf_and_llamafactory_read_every_row(folder, model, tmp_path):
+    peers = os.environ.get("PEERS_FOLDER")
+    if not peers:
+        pytest.skip("PEERS_FOLDER names no folder with OpenRLHF and LLaMA-Factory")
+    [openrlhf] = folder["openrlhf"].values()
+    paths = {"openrlhf": openrlhf, **folder["llamafactory"]}
+    run = subprocess.run(
+        [sys.executable, "-c", PEERS, openrlhf, paths["dataset_info.json"].parent, model, tmp_path],
+        env={**os.environ, "PYTHONPATH": peers, "DISABLE_VERSION_CHECK": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    said = [line for line in run.stdout.splitlines() if line.startswith("FOUND ")]
+    assert said, run.stderr[-2000:]
+    found = json.loads(said[0].removeprefix("FOUND "))
+    written = [path for path in paths.values() if path.suffix == ".jsonl"]
+    assert found == {path.name: path.read_bytes().count(b"\n") for path in written}
 
 
 def test_pandas_and_datasets_read_the_same_texts_from_csv(folder, version):

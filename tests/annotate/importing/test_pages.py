@@ -121,6 +121,16 @@ def test_htmx_gets_the_preview_alone(as_admin, project):
     assert part.content.lstrip().startswith(b'<div id="import-seen">') and b"<html" not in part.content
 
 
+def test_a_button_that_cannot_be_pressed_says_why(as_admin, project):
+    page = upload(as_admin, project, jsonl({"prompt": "a"}) + b"{\n")
+    said = page.content.decode()
+    assert 'disabled aria-describedby="import-blocked"' in said and "choose above that they stay out" in said
+    page = act(as_admin, page, "settings", format="prompts", shown="prompts", rows="good")
+    assert "import-blocked" not in page.content.decode()
+    page = upload(as_admin, project, jsonl({"wings": 2}))
+    assert "Choose another format or other columns" in page.content.decode()
+
+
 def test_neither_or_both_of_file_and_text_is_a_form_error(as_admin, project):
     path = reverse("annotate:prompt-import", args=[project.slug])
     both = {"text": "x", "file": SimpleUploadedFile("p.jsonl", b"{}")}

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.files.base import File
 from django.urls import reverse
 
 from accounts.models import User
@@ -19,7 +20,8 @@ from annotate.datasets.selectors import dataset_preview
 from annotate.formats.jsonl import Findings
 from annotate.formats.reading import read_records
 from annotate.formats.writing import FORMATS_OUT, Options, export
-from annotate.importing.services import Source, file_import
+from annotate.importing.preview import import_seen
+from annotate.importing.services import Source, file_import, import_upload
 from annotate.importing.settings import ImportSettings
 from annotate.models import Comparison, Generator, Judgement, Prompt, Response
 from tests.annotate.importing.test_identity import version_of
@@ -78,6 +80,15 @@ def test_finegrained_is_478_rankings_and_22_cycles_kept_as_132_pairs(take, proje
     assert report["kinds"] == [["ranking", 478], ["pair", 22]]
     assert new(report) == (500, 2000, 478 + 22 * 6, 478 + 22 * 6)
     assert pairs_of(project)[1] == 3000
+
+
+def test_a_cycle_is_shown_once_before_it_is_imported(project, admin, data_folder):
+    """The first prompt of this file is a cycle, so it becomes six comparisons of two."""
+    with (data_folder / "finegrained_rlhf_qa/dev_feedback.json").open("rb") as file:
+        upload = import_upload(project=project, file=File(file), filename="dev_feedback.json", user=admin)
+    samples = import_seen(upload)["samples"]
+    assert [sample["line"] for sample in samples] == [1, 2, 3, 4, 5]
+    assert samples[0]["comparisons"] == 6 and sum(sample["comparisons"] for sample in samples[1:]) >= 4
 
 
 def test_hh_is_2312_pairs_of_which_9_are_none(take):
