@@ -82,7 +82,7 @@ def evaluation_items(artifact: Artifact, wanted: ItemFilter) -> ItemIndex:
     index = _index(artifact, artifact.sha256)
     rows = [row for row in index["rows"] if _fits(row, index, wanted)]
     if wanted.order == "sure":
-        rows.sort(key=lambda row: -row[4])
+        rows.sort(key=lambda row: -row[8])
     return ItemIndex(
         artifact,
         tuple(index["dimensions"]),
@@ -100,7 +100,7 @@ def _index(artifact: Artifact, sha256: str) -> dict[str, Any]:
 
 
 def _fits(row: list[Any], index: Mapping[str, Any], wanted: ItemFilter) -> bool:
-    _, _, dimension, right, _, length, tags, differ = row
+    _, _, dimension, right, _, length, tags, differ, _ = row
     return (
         (not wanted.dimension or index["dimensions"][dimension] == wanted.dimension)
         and (not wanted.outcome or right == OUTCOMES[wanted.outcome])

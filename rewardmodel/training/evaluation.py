@@ -307,9 +307,9 @@ def write_items(
 ) -> None:
     """Write items.jsonl, a line for each pair in the order of the test set, and the index that pages filter by.
 
-    The index: {"dimensions", "tags": names, "rows": [[offset, bytes, dimension, right, sureness, preferred is
-    "shorter" | "alike" | "longer" | "", tags, models differ], ...]}, dimension and tags by number. Sureness is the
-    distance of the scores, which goes on telling pairs apart where the probability is 1 in every digit.
+    The index: {"dimensions", "tags": names, "rows": [[offset, bytes, dimension, right, confidence, preferred is
+    "shorter" | "alike" | "longer" | "", tags, models differ, distance of the scores], ...]}, dimension and tags by
+    number. The distance goes on telling pairs apart where the confidence is 1 in every digit.
     """
     tags: dict[str, int] = {}
     dimensions: dict[str, int] = {}
@@ -326,10 +326,11 @@ def write_items(
                     len(raw),
                     dimensions.setdefault(pair.dimension, len(dimensions)),
                     line["right"],
-                    round(abs(pair.score_i - pair.score_j), 6),
+                    round(max(pair.probability, 1 - pair.probability), 6),
                     length_class(pair),
                     [tags.setdefault(tag, len(tags)) for tag in pair.comparison.tags],
                     other is not None and (pair.score_i - pair.score_j) * (other.score_i - other.score_j) < 0,
+                    round(abs(pair.score_i - pair.score_j), 6),
                 ]
             )
             offset += len(raw)

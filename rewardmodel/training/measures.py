@@ -121,8 +121,9 @@ def _judgements(rankings: Sequence[Mapping[str, Any]], i: int, j: int) -> int | 
 
 
 def _is_aggregated(ranking: Mapping[str, Any]) -> bool:
-    """Whether it stands in place of several people's (annotate.datasets.aggregate), or shares were given for it."""
-    return bool(ranking.get("soft")) or ranking.get("annotator") in ("majority", "consensus")
+    """Whether it stands in place of several people's (annotate.datasets.aggregate), or says a share of them."""
+    shares = (p for _, _, p in ranking.get("soft") or ())
+    return ranking.get("annotator") in ("majority", "consensus") or any(p not in (0, 0.5, 1) for p in shares)
 
 
 def _places(ranking: Mapping[str, Any], i: int, j: int) -> bool:

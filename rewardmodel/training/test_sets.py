@@ -15,11 +15,12 @@ from rewardmodel.training.data import Comparison, read_comparisons
 from runs.child import UserError
 
 COMPLAINTS = 5
+MOST_COMPARISONS, MOST_CHARACTERS = 200_000, 512 * 2**20  # of a file
 
 
 @dataclass(frozen=True)
 class TestSet:
-    """Comparisons with judgements. name: for people. passed_over: records that have no preference, and why."""
+    """Comparisons with judgements. name: for people. passed_over: records without a preference of use, and why."""
 
     __test__ = False  # pytest: not a test
 
@@ -52,18 +53,25 @@ def dataset_test_set(directory: str | Path, split: Literal["test", "all"], name:
 def file_test_set(path: str | Path, *, format: str = "", filename: str = "") -> TestSet:
     """The comparisons of a file, used whole. Raises UserError that names the lines that are wrong.
 
-    A record without preferences between two responses is passed over and counted.
+    A record without preferences between two responses is passed over and counted. All of it is held in memory, so a
+    packed file that grows beyond reason is refused on the way.
     """
     path, findings = Path(path), Findings()
     name = filename or path.name
     comparisons: list[Comparison] = []
-    without = 0
+    without = characters = 0
     seen: dict[str, int] = {}
     with open(path, "rb") as file:
         for record in read_records(file, findings, format=format, keep_empty=True, filename=name):
             number = seen[str(record.line)] = seen.get(str(record.line), 0) + 1
             label = f"line {record.line}" if number == 1 else f"line {record.line}, {number}"
             comparison = comparison_of(record, label)
+            characters += sum(len(text) for text in comparison.responses)
+            if len(comparisons) >= MOST_COMPARISONS or characters > MOST_CHARACTERS:
+                raise UserError(
+                    f"{name} has more than {MOST_COMPARISONS:,} comparisons, or responses of more than "
+                    f"{MOST_CHARACTERS // 2**20} million characters, by {label}. Evaluate on a part of it."
+                )
             if comparison.edges:
                 comparisons.append(comparison)
             else:
@@ -118,7 +126,9 @@ def matched(test: TestSet, dimensions: Sequence[str], asked: str) -> TestSet:
     kept = [each for each in kept if each.edges]
     if not any(edge.p != 0.5 for each in kept for found in each.edges.values() for edge in found):
         raise UserError(f"{test.name} has no preference in {', '.join(names)}: all that it says are ties.")
-    return replace(test, comparisons=kept)
+    others = len(test.comparisons) - len(kept)
+    reasons = (*test.reasons, f"{others} are about something else.") if others else test.reasons
+    return replace(test, comparisons=kept, passed_over=test.passed_over + others, reasons=reasons)
 
 
 def names_matched(known: Sequence[str], dimensions: Sequence[str], asked: str, name: str) -> dict[str, str]:

@@ -7,6 +7,7 @@ import pytest
 
 from rewardmodel.training.evaluation import INDEX, ITEMS, REPORT, evaluate_reward_model
 from rewardmodel.training.scoring import load_scorer
+from rewardmodel.training.test_sets import dataset_test_set, file_test_set, matched
 from runs.child import RunDir, Stopped, UserError
 from tests.rewardmodel.worlds import easy_rows, row, write_dataset
 
@@ -88,6 +89,7 @@ def test_a_file_of_pairs_is_measured_against_the_score_that_was_named(tmp_path, 
     assert found["cuts"]["responses_empty"] == 3
     assert [line["comparison"] for line in items(run)] == [f"line {n}" for n in range(1, 7)]
     assert {line["dimension"] for line in items(run)} == {"harmlessness"}
+    assert {line["judgements"] for line in items(run)} == {1}, "a plain pair is one judgement, not a share of several"
 
 
 def test_prompts_that_the_model_was_trained_on_are_found_and_left_out(tmp_path, trained_directory, dataset_of_two):
@@ -157,6 +159,28 @@ def test_a_file_that_cannot_be_used_is_refused(tmp_path, trained_directory, text
     with pytest.raises(UserError, match=words):
         evaluate_reward_model(run)
     assert not run.output.exists() or not list(run.output.iterdir())
+
+
+def test_a_file_beyond_reason_is_refused_on_the_way(tmp_path, monkeypatch):
+    rows = [{"prompt": f"Why {n}?", "chosen": "yes", "rejected": "no"} for n in range(4)]
+    file = written(tmp_path / "pairs.jsonl", rows)
+    assert len(file_test_set(file).comparisons) == 4
+    monkeypatch.setattr("rewardmodel.training.test_sets.MOST_COMPARISONS", 3)
+    with pytest.raises(UserError, match="has more than 3 comparisons.* by line 4. Evaluate on a part"):
+        file_test_set(file)
+    monkeypatch.setattr("rewardmodel.training.test_sets.MOST_COMPARISONS", 4)
+    monkeypatch.setattr("rewardmodel.training.test_sets.MOST_CHARACTERS", 9)
+    with pytest.raises(UserError, match="by line 2. Evaluate on a part"):
+        file_test_set(file)
+
+
+def test_comparisons_about_something_else_are_counted_as_passed_over(tmp_path):
+    both = [*easy_rows(train=0, test=2), {**easy_rows(train=0, test=3)[-1], "dimension": "truth", "comparison": "99"}]
+    test = dataset_test_set(write_dataset(tmp_path / "both", both), "test")
+    known = [name for name in test.dimensions if name != "truth"]
+    found = matched(test, known, "")
+    assert found.passed_over == len(test.comparisons) - len(found.comparisons) > 0
+    assert "about something else" in found.reasons[-1]
 
 
 def test_judgements_about_something_else_are_held_against_nothing_unasked(tmp_path, trained_directory):
