@@ -8,6 +8,7 @@ app_name = "rewardmodel"
 urlpatterns = [
     path("reward-models/", views.run_list, name="list"),
     path("reward-models/new/", views.run_start, name="start"),
+    path("reward-models/compare/", views.compare, name="compare"),
     path("reward-models/<int:pk>/", views.detail, name="detail"),
     path("reward-models/<int:pk>/score/", scoring.score_start, name="score"),
     path("reward-models/<int:pk>/evaluate/", evaluation.evaluation_start, name="evaluate"),

@@ -11,10 +11,12 @@ from accounts.models import User
 from accounts.permissions import admin_required
 from annotate.models import DatasetVersion
 from annotate.ranking.sanitise import render_markdown
+from rewardmodel.comparing import compared_runs, duels, figures_side_by_side, same_held_out_data
 from rewardmodel.forms import RewardModelRunForm
 from rewardmodel.selectors import model_card, reward_model_runs, reward_models
 from rewardmodel.services import reward_model_run_start
 from rewardmodel.staleness import stale_reward_models
+from runs.comparing import FEWEST, LETTERS, MOST, asked_runs, overlaid_series, settings_apart
 
 PAGE = 50
 
@@ -63,3 +65,22 @@ def detail(request: HttpRequest, pk: int) -> HttpResponse:
         "stale_reason": stale_reward_models().get(reward_model.pk, ""),
     }
     return render(request, "rewardmodel/detail.html", context)
+
+
+@admin_required
+def compare(request: HttpRequest) -> HttpResponse:
+    """Two to four runs side by side: `?run=1&run=2`."""
+    runs = compared_runs(asked_runs(request.GET.getlist("run")))
+    if not FEWEST <= len(runs) <= MOST:
+        problem = f"Choose {FEWEST} to {MOST} runs in the list, and then compare. Now it is {len(runs)}."
+        return render(request, "rewardmodel/compare.html", {"problem": problem}, status=422 if runs else 200)
+    context = {
+        "named": list(zip(LETTERS, runs, strict=False)),
+        "letters": LETTERS[: len(runs)],
+        "figures": figures_side_by_side(runs),
+        "same_data": same_held_out_data(runs),
+        "duels": duels(runs),
+        "settings": settings_apart(runs),
+        "curves": overlaid_series(runs),
+    }
+    return render(request, "rewardmodel/compare.html", context)

@@ -10,6 +10,7 @@ Point = tuple[float, float | None]  # (step, value); None where the value was no
 
 WIDTH, HEIGHT = 360, 184
 LEFT, RIGHT, TOP, BOTTOM = 48, 8, 8, 28
+LABELS, LABEL_GAP = 24, 14  # of several lines: room for their letters, and how far apart these stand
 
 
 @dataclass(frozen=True)
@@ -34,36 +35,123 @@ class Chart:
     bottom: int = HEIGHT - BOTTOM
 
 
+@dataclass(frozen=True)
+class Curve:
+    """One of several lines in a chart. `end`: where its label stands; the labels of a chart keep apart."""
+
+    number: int  # its place among the series that were asked for, from 1
+    label: str
+    path: str
+    dots: list[tuple[float, float]]
+    end: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """Several lines over the same axes, in a box as that of Chart with room for labels to the right."""
+
+    curves: list[Curve]
+    x_ticks: list[Tick]
+    y_ticks: list[Tick]
+    width: int = WIDTH
+    height: int = HEIGHT
+    left: int = LEFT
+    right: int = WIDTH - LABELS
+    top: int = TOP
+    bottom: int = HEIGHT - BOTTOM
+
+
 def line_chart(points: Sequence[Point]) -> Chart | None:
     """The chart of a series sorted by step; None if it has no finite value."""
-    values = [y for _, y in points if y is not None]
-    if not values:
+    axes = _Axes.of([points], WIDTH - RIGHT)
+    if axes is None:
         return None
-    y_ticks = ticks(min(values), max(values), 4)
-    x_low, x_high = points[0][0], points[-1][0]
-    y_low, y_high = min(y_ticks[0], min(values)), max(y_ticks[-1], max(values))
+    path, dots = axes.drawn(points)
+    return Chart(path, dots, axes.x_ticks(), axes.y_ticks())
 
-    def x_at(x: float) -> float:
-        share = (x - x_low) / (x_high - x_low) if x_high > x_low else 0.5
-        return round(LEFT + share * (WIDTH - LEFT - RIGHT), 1)
 
-    def y_at(y: float) -> float:
-        share = (y - y_low) / (y_high - y_low) if y_high > y_low else 0.5
+def overlay_chart(series: Sequence[Sequence[Point]], labels: Sequence[str]) -> Overlay | None:
+    """Several series, each sorted by step and with a short label, over the same axes; None if none has a finite value.
+
+    A series without one has no curve, and the others keep their numbers.
+    """
+    axes = _Axes.of(series, WIDTH - LABELS)
+    if axes is None:
+        return None
+    drawn = [(number, axes.drawn(points), _last(points)) for number, points in enumerate(series, start=1)]
+    ends = {number: (axes.x_at(last[0]), axes.y_at(last[1])) for number, _, last in drawn if last}
+    apart = dict(zip(ends, _apart([y for _, y in ends.values()], LABEL_GAP, TOP, HEIGHT - BOTTOM), strict=True))
+    curves = [
+        Curve(number, labels[number - 1], path, dots, (ends[number][0], apart[number]))
+        for number, (path, dots), last in drawn
+        if last
+    ]
+    return Overlay(curves, axes.x_ticks(), axes.y_ticks())
+
+
+@dataclass(frozen=True)
+class _Axes:
+    """Where steps and values of one chart lie; `right` is where its plot ends."""
+
+    x_low: float
+    x_high: float
+    y_low: float
+    y_high: float
+    values: tuple[float, ...]  # round ones, for the ticks
+    right: int
+
+    @classmethod
+    def of(cls, series: Sequence[Sequence[Point]], right: int) -> _Axes | None:
+        values = [y for points in series for _, y in points if y is not None]
+        if not values:
+            return None
+        round_ones = ticks(min(values), max(values), 4)
+        steps = [points[at][0] for points in series if points for at in (0, -1)]
+        low, high = min(round_ones[0], min(values)), max(round_ones[-1], max(values))
+        return cls(min(steps), max(steps), low, high, tuple(round_ones), right)
+
+    def x_at(self, x: float) -> float:
+        share = (x - self.x_low) / (self.x_high - self.x_low) if self.x_high > self.x_low else 0.5
+        return round(LEFT + share * (self.right - LEFT), 1)
+
+    def y_at(self, y: float) -> float:
+        share = (y - self.y_low) / (self.y_high - self.y_low) if self.y_high > self.y_low else 0.5
         return round(HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM), 1)
 
-    parts, dots = [], []
-    for stretch in _stretches(points):
-        if len(stretch) == 1:
-            dots.append((x_at(stretch[0][0]), y_at(stretch[0][1])))
-        else:
-            parts.append("M" + "L".join(f"{x_at(x)} {y_at(y)}" for x, y in stretch))
-    return Chart(
-        path="".join(parts),
-        dots=dots,
-        x_ticks=[Tick(x_at(x), label(x, 1)) for x in _whole(ticks(x_low, x_high, 4)) if x_low <= x <= x_high]
-        or [Tick(x_at(x_low), label(x_low, 1))],
-        y_ticks=[Tick(y_at(y), label(y, _step(y_ticks))) for y in y_ticks],
-    )
+    def x_ticks(self) -> list[Tick]:
+        low, high = self.x_low, self.x_high
+        found = [Tick(self.x_at(x), label(x, 1)) for x in _whole(ticks(low, high, 4)) if low <= x <= high]
+        return found or [Tick(self.x_at(low), label(low, 1))]
+
+    def y_ticks(self) -> list[Tick]:
+        return [Tick(self.y_at(y), label(y, _step(self.values))) for y in self.values]
+
+    def drawn(self, points: Sequence[Point]) -> tuple[str, list[tuple[float, float]]]:
+        """The path of a series, and the points that no line reaches."""
+        parts, dots = [], []
+        for stretch in _stretches(points):
+            if len(stretch) == 1:
+                dots.append((self.x_at(stretch[0][0]), self.y_at(stretch[0][1])))
+            else:
+                parts.append("M" + "L".join(f"{self.x_at(x)} {self.y_at(y)}" for x, y in stretch))
+        return "".join(parts), dots
+
+
+def _last(points: Sequence[Point]) -> tuple[float, float] | None:
+    return next(((x, y) for x, y in reversed(points) if y is not None), None)
+
+
+def _apart(places: Sequence[float], gap: float, low: float, high: float) -> list[float]:
+    """The places, moved as little as it takes for neighbours to be `gap` apart; they stay between low and high."""
+    order = sorted(range(len(places)), key=lambda index: places[index])
+    found = [0.0] * len(places)
+    above = low - gap
+    for index in order:
+        found[index] = above = max(places[index], above + gap)
+    below = high + gap
+    for index in reversed(order):
+        found[index] = below = round(min(found[index], below - gap), 1)
+    return found
 
 
 def downsample(points: Sequence[Point], most: int = 300) -> list[Point]:

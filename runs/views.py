@@ -13,8 +13,8 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_POST
 
 from accounts.permissions import admin_required
-from config.templatetags.plumbline import filesize, interval
 from runs import child, documentation, kinds, selectors, services
+from runs.figures import figures_flat
 from runs.models import Run
 from runs.states import State
 
@@ -126,33 +126,8 @@ def _context(run: Run) -> dict[str, Any]:
         "history": selectors.history(run),
         "log": "\n".join(lines),
         "checkpoint": int(checkpoints[-1].removeprefix("step-")) if checkpoints else None,
-        "config": sorted(_flat(run.config)),
-        "result": sorted(_flat(run.result)),
+        "config": sorted(figures_flat(run.config)),
+        "result": sorted(figures_flat(run.result)),
         "artifacts": run.artifacts.all(),
         "domain_url": selectors.domain_url(run),
     }
-
-
-def _flat(value: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """Nested settings or figures as dotted names, each as people read it."""
-    found: list[tuple[str, str]] = []
-    for name, item in value.items():
-        if isinstance(item, dict) and {"value", "low", "high"} <= item.keys():
-            found.append((f"{prefix}{name}", interval(item)))
-        elif isinstance(item, dict):
-            found += _flat(item, f"{prefix}{name}.")
-        else:
-            found.append((f"{prefix}{name}", _shown(name, item)))
-    return found
-
-
-def _shown(name: str, value: Any) -> str:
-    if value is None or value == "" or value == []:
-        return "–"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if name.endswith("_bytes"):
-        return filesize(value)
-    if isinstance(value, float):
-        return f"{value:.6g}".replace("-", "−")
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
