@@ -41,7 +41,7 @@ def result_of(run: Path) -> dict:
 
 def test_a_prompt_beyond_the_context_loses_whole_turns_is_counted_and_told(tmp_path):
     start = model_in(tmp_path / "model", max_position_embeddings=128)
-    rows = [*easy_rows(train=4, test=2), row("long", "", ["a", "b"], [[1, 2]], prompt=LONG)]
+    rows = [*easy_rows(train=4, test=2), {**row("long", "", ["a", "b"], [[1, 2]]), "prompt": LONG}]
     run = trained(tmp_path, rows, start)
     reward = json.loads((run / "output" / "reward.json").read_text())
     assert reward["max_prompt_tokens"] + reward["max_response_tokens"] == 128
