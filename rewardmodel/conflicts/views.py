@@ -43,7 +43,7 @@ def conflict_list(request: HttpRequest, pk: int) -> HttpResponse:
     if artifact is None or run.dataset_version is None:
         return render(request, NAME, {"run": run})
     form = WantedForm(request.GET, dimensions=conflict_dimensions(artifact))
-    send = SendForm(request.POST or None)
+    send = SendForm(request.POST or None, label_suffix="")
     query = urlencode({name: value for name, value in request.GET.items() if name in form.fields})
     if not form.is_valid():
         return render(request, NAME, {"run": run, "form": form, **_sent(run)}, status=422)
