@@ -71,6 +71,15 @@ def test_what_started_from_a_stale_policy_is_stale_too(version, make_version, tm
     assert third.pk in stale_reward_models()
 
 
+def test_the_lineage_of_a_version_leads_on_to_its_policies(version, reward_model, policy_run, as_admin):
+    type(version).objects.filter(pk=version.pk).update(counts={"prompts": {}, "dimensions": {}})
+    page = as_admin.get(reverse("annotate:dataset-lineage", args=[version.pk])).content.decode()
+    made = page.partition("What was made of this version")[2]
+    assert f'href="{policy_run.get_policy_url()}"' in made and reward_model.name in made
+    found = as_admin.get(f"/api/v1/dataset-versions/{version.pk}/lineage/").json()["models"]
+    assert {"Better", reward_model.name} <= {model["name"] for model in found}
+
+
 def test_the_preview_names_every_model(version, clicker, reward_model, policy_run, evaluation_run, as_admin):
     preview = withdrawal_preview(version.project, clicker)
     assert {(model.kind, model.name) for model in preview.models} == {
