@@ -30,7 +30,7 @@ def test_an_admin_starts_a_run_and_sees_it_succeed_with_charts(page, live_server
     run_execute(run_id=run.pk, worker="test")
     page.reload()
     expect(page.locator(".badge").first).to_have_text("succeeded")
-    expect(page.locator("figure.chart", has_text="Training loss").locator("svg")).to_be_visible()
+    expect(page.locator("figure.chart", has_text="Training loss").locator("svg.plot")).to_be_visible()
 
     page.goto(f"{live_server.url}/reward-models/")
     page.get_by_role("link", name="Judge of the tiny").click()

@@ -166,7 +166,7 @@ def test_the_model_card_is_shown_in_plain_words_and_can_be_downloaded(trained, a
     address = f"/api/v1/artifacts/{trained.artifact_id}/files/README.md"
     assert f'href="{address}"' in page
     text = b"".join(as_admin.get(address).streaming_content).decode()
-    assert text.startswith("---\nlibrary_name: transformers\n")
+    assert text.startswith('---\nlibrary_name: "transformers"\n')
     assert as_annotator.get(address).status_code == 403
 
 

@@ -12,7 +12,7 @@ from django.utils import timezone
 from runs import services
 from runs.events import clean, events_ingest, events_restart
 from runs.models import Run, RunEvent
-from runs.selectors import metric_points, metric_series, time_left
+from runs.selectors import metric_points, time_left
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -125,6 +125,6 @@ def test_without_progress_there_is_no_estimate(run) -> None:
     assert time_left(run) is None
 
 
-def test_a_metric_that_was_never_a_number_has_no_chart(run) -> None:
+def test_a_metric_without_a_number_is_a_gap_and_text_is_no_metric(run) -> None:
     RunEvent.objects.create(run=run, type="metrics", step=1, data={"loss": None, "reward": 1.0, "note": "x"})
-    assert [series.name for series in metric_series(run)] == ["reward"]
+    assert metric_points(run) == {"loss": [(1, None)], "reward": [(1, 1.0)]}
