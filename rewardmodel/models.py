@@ -70,12 +70,21 @@ def _verdict(duel: dict[str, float] | None) -> str:
     return "worse" if duel["high"] < 0.5 else "open"
 
 
+class UploadManager(models.Manager):
+    """Runs without the file that was sent with them, which may be large: it is fetched when somebody asks for it."""
+
+    def get_queryset(self) -> models.QuerySet:
+        return super().get_queryset().defer("content")
+
+
 class ScoreRun(Run):
     """Score the responses of a file or a request. Its config is rewardmodel.training.score_config.ScoreConfig."""
 
     reward_model = models.ForeignKey(RewardModel, on_delete=models.PROTECT, related_name="score_runs")
     filename = models.CharField(max_length=200, help_text="of the upload; a request has none of its own")
     content = models.BinaryField(help_text="What is to be scored, gzipped. Given up once it is scored.")
+
+    objects = UploadManager()
 
     def get_score_url(self) -> str:
         return reverse("rewardmodel:scores", args=[self.pk])
@@ -103,6 +112,8 @@ class RewardEvaluation(Run):
     )
     filename = models.CharField(max_length=200, blank=True, help_text="of a file that it is tested on")
     content = models.BinaryField(default=b"", help_text="That file, gzipped. Given up once it is measured.")
+
+    objects = UploadManager()
 
     def get_evaluation_url(self) -> str:
         return reverse("rewardmodel:evaluation", args=[self.pk])

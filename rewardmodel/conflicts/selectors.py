@@ -11,7 +11,7 @@ from typing import Any
 from annotate.quality.bootstrap import share
 from annotate.ranking.models import Judgement
 from rewardmodel.conflicts.measures import expected_information, side_share, tally, verdict
-from rewardmodel.evaluation.selectors import INDEX, ITEMS
+from rewardmodel.evaluation.selectors import ITEMS, evaluation_index
 from rewardmodel.models import Relabelling, RewardEvaluation
 from rewardmodel.selectors import dataset_dimensions
 from runs.artifacts import artifact_open
@@ -61,8 +61,7 @@ def judged_name(evaluation: RewardEvaluation, dimension: str) -> str:
 
 def conflict_dimensions(artifact: Artifact) -> list[str]:
     """The scores that an evaluation measured."""
-    with artifact_open(artifact, INDEX) as file:
-        return json.load(file)["dimensions"]
+    return evaluation_index(artifact)["dimensions"]
 
 
 def conflicts(artifact: Artifact, wanted: Wanted) -> list[Conflict]:
@@ -71,8 +70,7 @@ def conflicts(artifact: Artifact, wanted: Wanted) -> list[Conflict]:
     Pairs that do not come from a comparison of this platform, such as those of a dataset made elsewhere, are not among
     them: nobody here can be asked again.
     """
-    with artifact_open(artifact, INDEX) as file:
-        index = json.load(file)
+    index = evaluation_index(artifact)
     least = [wanted.sure.get(name, 2.0) - ROUNDING for name in index["dimensions"]]
     places = [(row[0], row[1]) for row in index["rows"] if row[4] >= least[row[2]]]
     best: dict[int, Conflict] = {}

@@ -24,7 +24,7 @@ LENGTHS = ("shorter", "alike", "longer")
 def reward_evaluations(reward_model: RewardModel | None = None) -> QuerySet[RewardEvaluation]:
     """Evaluations, the newest first, without the files that were sent. Of a model: also those where it is second."""
     runs = RewardEvaluation.objects.select_related("reward_model", "second", "dataset_version__project", "created_by")
-    runs = runs.defer("content").order_by("-pk")
+    runs = runs.order_by("-pk")
     return runs.filter(Q(reward_model=reward_model) | Q(second=reward_model)) if reward_model else runs
 
 
@@ -79,7 +79,7 @@ class ItemIndex:
 
 def evaluation_items(artifact: Artifact, wanted: ItemFilter) -> ItemIndex:
     """The pairs that `wanted` leaves, in its order. What it names and is not there leaves nothing."""
-    index = _index(artifact, artifact.sha256)
+    index = evaluation_index(artifact)
     rows = [row for row in index["rows"] if _fits(row, index, wanted)]
     if wanted.order == "sure":
         rows.sort(key=lambda row: -row[8])
@@ -91,6 +91,11 @@ def evaluation_items(artifact: Artifact, wanted: ItemFilter) -> ItemIndex:
         len(index["rows"]),
         any(row[7] for row in index["rows"]),
     )
+
+
+def evaluation_index(artifact: Artifact) -> dict[str, Any]:
+    """What `rewardmodel.training.evaluation.write_items` says of the pairs. Not to be changed: it is kept."""
+    return _index(artifact, artifact.sha256)
 
 
 @lru_cache(maxsize=2)  # a page asks for the whole and for what its filter leaves, and then for the next page

@@ -25,6 +25,7 @@ from rewardmodel.evaluation.selectors import (
 )
 from rewardmodel.evaluation.services import LARGEST, reward_evaluation_start
 from rewardmodel.selectors import reward_models
+from rewardmodel.staleness import stale_evaluation
 from runs.downloads import file_response
 
 PAGE, ITEMS_PAGE, RECENT = 50, 20, 10
@@ -72,6 +73,7 @@ def evaluation_show(request: HttpRequest, pk: int) -> HttpResponse:
     artifact = evaluation_artifact(run)
     report = evaluation_report(artifact)
     context = {"run": run, "runs": [run], "report": report, "artifact": artifact, **(page_of(report) if report else {})}
+    context["stale_reason"] = stale_evaluation(run)
     return render(request, "rewardmodel/evaluation/show.html", context)
 
 

@@ -18,7 +18,7 @@ FILE = "scores.jsonl"
 
 def score_runs(reward_model: RewardModel | None = None) -> QuerySet[ScoreRun]:
     """Scorings, the newest first, without what was sent."""
-    runs = ScoreRun.objects.select_related("reward_model", "created_by").defer("content").order_by("-pk")
+    runs = ScoreRun.objects.select_related("reward_model", "created_by").order_by("-pk")
     return runs.filter(reward_model=reward_model) if reward_model else runs
 
 

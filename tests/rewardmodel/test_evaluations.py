@@ -7,11 +7,15 @@ import json
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import CommandError, call_command
+from django.utils import timezone
 
 from accounts.models import AuditEntry
+from annotate.models import DatasetVersion
 from rewardmodel.evaluation.services import reward_evaluation_start
 from rewardmodel.models import RewardEvaluation, RewardModel
+from runs import kinds
 from runs.executor import run_execute
+from runs.models import Run
 from tests.rewardmodel.worlds import easy_rows, row, write_dataset
 
 PAIRS = "".join(
@@ -112,6 +116,25 @@ def test_a_file_is_sent_measured_and_given_up(trained, as_admin):
     run = executed(RewardEvaluation.objects.get())
     assert (run.title, run.filename, run.dataset_version, bytes(run.content)) == ("By hand", "pairs.jsonl", None, b"")
     assert run.result["counts"]["pairs"] == 5
+
+
+def test_the_file_that_was_sent_is_left_in_the_database_until_the_run_asks_for_it(trained, admin):
+    started = reward_evaluation_start(
+        reward_model=trained, data=upload().read(), filename="a.jsonl", config={"dimension": "helpfulness"}, user=admin
+    )
+    run = kinds.typed(Run.objects.get(pk=started.pk))
+    assert run.get_deferred_fields() == {"content"}
+    assert gzip.decompress(bytes(run.content)) == upload().read()
+
+
+def test_figures_that_rest_on_withdrawn_work_are_marked(trained, admin, as_admin):
+    run = reward_evaluation_start(reward_model=trained, user=admin)
+    address = run.get_evaluation_url()
+    assert "Stale." not in as_admin.get(address).content.decode()
+    versions = DatasetVersion.objects.filter(pk=run.dataset_version_id)
+    versions.update(stale_since=timezone.now(), stale_reason="<b>Somebody</b> was withdrawn.")
+    page = as_admin.get(address).content.decode()
+    assert "Stale." in page and "&lt;b&gt;Somebody&lt;/b&gt; was withdrawn." in page
 
 
 @pytest.mark.django_db(transaction=True)
