@@ -11,7 +11,7 @@ import re
 import tempfile
 from typing import Any
 
-from benchmarks.sides import Turns, serve
+from benchmarks.sides import Turns, by_step, serve
 
 
 def dpo(what: dict[str, Any], turns: Turns) -> None:
@@ -41,7 +41,7 @@ def dpo(what: dict[str, Any], turns: Turns) -> None:
         train_dataset=Dataset.from_list([{"prompt": "?", "chosen": "1", "rejected": "2"}]),
         processing_class=_tokenizer(what),
         peft_config=_lora(what),
-        callbacks=[_by_step(turns)],
+        callbacks=[by_step(turns)],
     )
     if what["method"] == "lora":  # its random half as in ours, so that the losses can be compared
         set_peft_model_state_dict(trainer.model, load_file(what["start"]))
@@ -90,7 +90,7 @@ def grpo(what: dict[str, Any], turns: Turns) -> None:
         train_dataset=Dataset.from_list([{"prompt": text} for text in what["prompts"]]),
         processing_class=_tokenizer(what),
         peft_config=_lora(what),
-        callbacks=[_by_step(turns, lambda: sum(lengths), lengths.clear)],
+        callbacks=[by_step(turns, lambda: sum(lengths), lengths.clear)],
     )
     trainer.train()
 
@@ -155,27 +155,6 @@ def ppo(what: dict[str, Any], turns: Turns) -> None:
         callbacks=[ByStep()],
     )
     trainer.train()
-
-
-def _by_step(turns: Turns, value: Any = None, clear: Any = None) -> Any:
-    """A callback that waits before each step and gives after it: `value()`, or else the step's loss."""
-    from transformers import TrainerCallback
-
-    class ByStep(TrainerCallback):
-        def on_step_begin(self, *args: Any, **kwargs: Any) -> None:
-            turns.wait()
-            if clear:
-                clear()
-
-        def on_step_end(self, *args: Any, **kwargs: Any) -> None:
-            if value:
-                turns.give({"tokens": value()})
-
-        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
-            if not value and "loss" in logs:
-                turns.give({"loss": logs["loss"]})
-
-    return ByStep()
 
 
 def _arguments(what: dict[str, Any]) -> dict[str, Any]:

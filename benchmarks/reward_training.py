@@ -15,28 +15,21 @@ loss is compared before a time counts. Figures are medians over the steps after 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import json
-import os
 import random
-import resource
-import statistics
-import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from annotate.pairs import edges
 from benchmarks.common import Result, against_peer, report
-from config.env import BASE_DIR
+from benchmarks.sides import THREADS, Side, Turn, Turns, alternate, by_step, median, serve, started
 from runs.child import RunDir, write_json
 
 DIMENSION = "quality"
-THREADS = 2
 SMOLLM2_135M = {
     "vocab_size": 49152,
     "hidden_size": 576,
@@ -104,14 +97,13 @@ def training(case: Case, folder: Path, steps: int) -> list[Result]:
     for name, theirs in taken.items():
         for number, (mine, other) in enumerate(zip(ours, theirs, strict=True)):
             allowed = SAME_LATER_LOSS if number else SAME_LOSS
-            if not abs(mine["value"] - other["value"]) <= allowed:
-                raise SystemExit(
-                    f"{case.name}: step {number + 1} has loss {mine['value']}, and with {name} {other['value']}"
-                )
+            if not abs(mine.value["loss"] - other.value["loss"]) <= allowed:
+                losses = f"{mine.value['loss']}, and with {name} {other.value['loss']}"
+                raise SystemExit(f"{case.name}: step {number + 1} has loss {losses}")
     label = f"{case.name}: K={case.k} P={case.prompt} R={case.response}, {case.method}"
-    rates = {name: case.comparisons / _median(each, "seconds") for name, each in taken.items()}
-    spent = {name: _median(each, "cpu_seconds") / case.comparisons for name, each in taken.items()}
-    peak = {name: each[-1]["peak_bytes"] / 2**30 for name, each in taken.items()}
+    rates = {name: case.comparisons / median(each[1:]) for name, each in taken.items()}
+    spent = {name: median(each[1:], lambda turn: turn.cpu) / case.comparisons for name, each in taken.items()}
+    peak = {name: each[-1].peak / 2**30 for name, each in taken.items()}
     return [
         against_peer(f"{label}: TRL", rates["ours"], rates["trl"], "comparisons/s", case.target, more_is_better=True),
         against_peer(
@@ -126,12 +118,12 @@ def scoring(case: Case, folder: Path, steps: int) -> list[Result]:
     """Comparisons scored a second, ours against a loop over batches of padded rows in plain transformers."""
     taken = side_by_side(case, folder, ("scorer", "loop"), steps)
     for mine, other in zip(taken["scorer"], taken["loop"], strict=True):
-        apart = max(abs(a - b) for a, b in zip(mine["value"], other["value"], strict=True))
+        apart = max(abs(a - b) for a, b in zip(mine.value, other.value, strict=True))
         if not apart <= SAME_SCORE:
             raise SystemExit(f"{case.name}: scores are {apart} apart")
     label = f"{case.name}: K={case.k} P={case.prompt} R={case.response}"
-    rates = {name: case.comparisons / _median(each, "seconds") for name, each in taken.items()}
-    peak = {name: each[-1]["peak_bytes"] / 2**30 for name, each in taken.items()}
+    rates = {name: case.comparisons / median(each[1:]) for name, each in taken.items()}
+    peak = {name: each[-1].peak / 2**30 for name, each in taken.items()}
     return [
         against_peer(
             f"{label}: plain loop", rates["scorer"], rates["loop"], "comparisons/s", case.target, more_is_better=True
@@ -140,8 +132,12 @@ def scoring(case: Case, folder: Path, steps: int) -> list[Result]:
     ]
 
 
-def _median(steps: Sequence[dict[str, Any]], name: str) -> float:
-    return statistics.median(step[name] for step in steps[1:])
+def side_by_side(case: Case, folder: Path, names: Sequence[str], steps: int) -> dict[str, list[Turn]]:
+    """What each side gave in each step, the first included."""
+    what = {**asdict(case), "folder": str(folder)}
+    sides = [Side("benchmarks.reward_training", name, what) for name in names]
+    with started(*sides):
+        return dict(zip(names, alternate(sides, steps, warm_up=0), strict=True))
 
 
 # what both sides start from -----------------------------------------------------------------------------------------
@@ -191,46 +187,20 @@ def reward_net(case: Case, folder: Path, method: str) -> tuple[Any, Any]:
     return config, new_reward_net(config, (DIMENSION,), str(folder / "model"))
 
 
-# the sides: each answers once a step, and waits to be asked for the next ---------------------------------------------
+# the sides: a turn is a step -----------------------------------------------------------------------------------------
 
 
-class Answers:
-    """The child's half: wait to be asked, and answer with what the step took. Ends the process when told to."""
-
-    def __init__(self) -> None:
-        self._to = os.fdopen(os.dup(1), "w")
-        os.dup2(2, 1)  # what libraries print is no answer
-        self._began = (0.0, 0.0)
-
-    def wait(self) -> None:
-        if not sys.stdin.readline():
-            os._exit(0)
-        self.begin()
-
-    def begin(self) -> None:
-        self._began = (time.perf_counter(), time.process_time())
-
-    def taken(self) -> dict[str, float]:
-        """Seconds since `begin`, of the clock and of all threads."""
-        wall, cpu = time.perf_counter(), time.process_time()
-        return {"seconds": wall - self._began[0], "cpu_seconds": cpu - self._began[1]}
-
-    def give(self, value: Any, taken: dict[str, float]) -> None:
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        print(json.dumps({**taken, "value": value, "peak_bytes": peak}), file=self._to, flush=True)
-
-
-def ours(case: Case, folder: Path, answers: Answers) -> None:
+def ours(case: Case, folder: Path, turns: Turns) -> None:
     """The trainer of a run. A run writes its metrics once a step: there this one answers."""
     from lm.prefix import Group
     from rewardmodel.training.data import Comparison, Encoded
     from rewardmodel.training.train import Trainer
 
-    class Asked(RunDir):
+    class ByStep(RunDir):
         def metrics(self, step: int, **values: float) -> None:
             super().metrics(step, **values)
-            answers.give(values["loss"], answers.taken())
-            answers.wait()
+            turns.give({"loss": values["loss"]})
+            turns.wait()
 
     config, net = reward_net(case, folder, case.method)
     ranking = {"ranks": list(range(1, case.k + 1)), "weight": 1.0}
@@ -247,28 +217,16 @@ def ours(case: Case, folder: Path, answers: Answers) -> None:
         train.append(Encoded(comparison, Group(prompt, responses)))
     with tempfile.TemporaryDirectory(dir=folder) as run:
         write_json(Path(run) / "run.json", {"run": 0, "kind": "reward_model", "seed": 0, "config": {}, "inputs": {}})
-        trainer = Trainer(Asked(run), config, net, train, [])
-        answers.wait()
+        trainer = Trainer(ByStep(run), config, net, train, [])
+        turns.wait()
         trainer.fit()
 
 
-def trl(case: Case, folder: Path, answers: Answers) -> None:
-    """TRL's own loop. A callback waits before each step and answers after it."""
+def trl(case: Case, folder: Path, turns: Turns) -> None:
+    """TRL's own loop. A callback waits before each step and gives its loss after it."""
     from datasets import Dataset
     from peft import LoraConfig
-    from transformers import TrainerCallback
     from trl import RewardConfig, RewardTrainer
-
-    class Asked(TrainerCallback):
-        def on_step_begin(self, *args: Any, **kwargs: Any) -> None:
-            answers.wait()
-
-        def on_step_end(self, *args: Any, **kwargs: Any) -> None:
-            self.taken = answers.taken()
-
-        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
-            if "loss" in logs:
-                answers.give(logs["loss"], self.taken)
 
     config, net = reward_net(case, folder, "full")
     rows = [
@@ -310,12 +268,12 @@ def trl(case: Case, folder: Path, answers: Answers) -> None:
         train_dataset=Dataset.from_list(rows),
         processing_class=net.chat.tokenizer,
         peft_config=lora if case.method == "lora" else None,
-        callbacks=[Asked()],
+        callbacks=[by_step(turns)],
     )
     trainer.train()
 
 
-def rows(case: Case, folder: Path, answers: Answers) -> None:
+def rows(case: Case, folder: Path, turns: Turns) -> None:
     """The K-wise loss on plain transformers: K padded rows a comparison."""
     import torch
 
@@ -328,7 +286,7 @@ def rows(case: Case, folder: Path, answers: Answers) -> None:
     ranked = edges([{"ranks": list(range(1, case.k + 1)), "weight": 1.0}], case.k)
     sequences = [[prompt + response for response in responses] for prompt, responses in made_up(case)]
     while True:
-        answers.wait()
+        turns.wait()
         total = 0.0
         for each in sequences:
             scores = _logits(model, each)
@@ -338,10 +296,10 @@ def rows(case: Case, folder: Path, answers: Answers) -> None:
         torch.nn.utils.clip_grad_norm_(model.parameters(), config.max_grad_norm)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        answers.give(total, answers.taken())
+        turns.give({"loss": total})
 
 
-def scorer(case: Case, folder: Path, answers: Answers) -> None:
+def scorer(case: Case, folder: Path, turns: Turns) -> None:
     """The scorer behind the API, the reward server and PPO, with as many tokens in a forward as these give a CPU."""
     from lm.prefix import Group
     from rewardmodel.training.scoring import Scorer
@@ -350,12 +308,12 @@ def scorer(case: Case, folder: Path, answers: Answers) -> None:
     ready = Scorer(net, {})
     groups = [Group(prompt, responses) for prompt, responses in made_up(case)]
     while True:
-        answers.wait()
+        turns.wait()
         found = ready.score_groups(groups, batch_tokens=2048)
-        answers.give([score for each in found for (score,) in each], answers.taken())
+        turns.give([score for each in found for (score,) in each])
 
 
-def loop(case: Case, folder: Path, answers: Answers) -> None:
+def loop(case: Case, folder: Path, turns: Turns) -> None:
     """Batches of padded rows through plain transformers."""
     import torch
 
@@ -364,10 +322,10 @@ def loop(case: Case, folder: Path, answers: Answers) -> None:
     sequences = [prompt + response for prompt, responses in made_up(case) for response in responses]
     size = 2 * case.pairs_per_forward
     while True:
-        answers.wait()
+        turns.wait()
         with torch.no_grad():
             parts = [_logits(model, sequences[first : first + size]) for first in range(0, len(sequences), size)]
-        answers.give(torch.cat(parts).tolist(), answers.taken())
+        turns.give(torch.cat(parts).tolist())
 
 
 def _logits(model: Any, sequences: Sequence[list[int]]) -> Any:
@@ -380,7 +338,7 @@ def _logits(model: Any, sequences: Sequence[list[int]]) -> Any:
     return model(input_ids=ids, attention_mask=mask, use_cache=False).logits[:, 0]
 
 
-SIDES: dict[str, Callable[[Case, Path, Answers], None]] = {
+SIDES: dict[str, Callable[[Case, Path, Turns], None]] = {
     "ours": ours,
     "trl": trl,
     "rows": rows,
@@ -389,76 +347,28 @@ SIDES: dict[str, Callable[[Case, Path, Answers], None]] = {
 }
 
 
-# the parent ---------------------------------------------------------------------------------------------------------
+def take_part(side: str, what: dict[str, Any], turns: Turns) -> None:
+    """Be one of the sides."""
+    import torch
 
-
-def side_by_side(case: Case, folder: Path, sides: Sequence[str], steps: int) -> dict[str, list[dict[str, Any]]]:
-    """What each side answered to each step. They take turns; who begins changes from step to step."""
-    taken: dict[str, list[dict[str, Any]]] = {side: [] for side in sides}
-    with contextlib.ExitStack() as stack:
-        children = {side: stack.enter_context(_child(side, case, folder)) for side in sides}
-        for number in range(steps):
-            order = list(sides)[:: 1 if number % 2 else -1]
-            for side in order:
-                taken[side].append(_ask(children[side], side))
-    return taken
-
-
-@contextlib.contextmanager
-def _child(side: str, case: Case, folder: Path) -> Iterator[subprocess.Popen[str]]:
-    command = [
-        sys.executable,
-        "-m",
-        "benchmarks.reward_training",
-        "--side",
-        side,
-        json.dumps(asdict(case)),
-        str(folder),
-    ]
-    environment = {**os.environ, "OMP_NUM_THREADS": str(THREADS), "TOKENIZERS_PARALLELISM": "false"}
-    with open(folder / f"{side}.log", "w", encoding="utf-8") as log:
-        child = subprocess.Popen(
-            command, cwd=BASE_DIR, env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log
-        )
-    child.log = folder / f"{side}.log"  # type: ignore[attr-defined]
-    try:
-        yield child
-    finally:
-        child.kill()
-        child.wait()
-        assert child.stdin and child.stdout
-        child.stdin.close()
-        child.stdout.close()
-
-
-def _ask(child: Any, side: str) -> dict[str, Any]:
-    child.stdin.write("step\n")
-    child.stdin.flush()
-    answer = child.stdout.readline()
-    if not answer:
-        raise SystemExit(f"The side {side} ended:\n{child.log.read_text()[-4000:]}")
-    found: dict[str, Any] = json.loads(answer)
-    return found
+    torch.set_num_threads(THREADS)
+    folder = Path(what.pop("folder"))
+    SIDES[side](Case(**what), folder, turns)
 
 
 def main() -> None:
-    """Measure, print the table, write the JSON; or, with --side, be one of the sides."""
+    """Measure, print the table, write the JSON."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.reward_training")
     parser.add_argument("--quick", action="store_true", help="a tiny model and small sizes")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here")
     names = [case.name for case in (*TRAINING, SCORING)]
     parser.add_argument("--cases", nargs="+", default=[], choices=names, help="only these")
-    parser.add_argument("--side", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.side:
-        import torch
-
-        torch.set_num_threads(THREADS)
-        side, case, folder = options.side
-        SIDES[side](Case(**json.loads(case)), Path(folder), Answers())
-        return
     report("reward training", cases(options.quick, options.cases), options.json)
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:2] and sys.argv[1] in SIDES:
+        serve({name: partial(take_part, name) for name in SIDES})
+    else:
+        main()

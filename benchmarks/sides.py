@@ -5,7 +5,7 @@ machine that slows down for a while from slowing down only one of them. A side i
 
     PYTHON -m MODULE SIDE JSON
 
-and answers every line on its standard input with one line of JSON. Only the standard library is needed here.
+and answers every line on its standard input with one line of JSON. Only `by_step` needs more than the standard library.
 """
 
 from __future__ import annotations
@@ -63,6 +63,27 @@ class Turns:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         answer = {"seconds": seconds, "cpu": cpu, "phases": self._phases, "peak": peak, "value": value}
         print(json.dumps(answer), file=self._out, flush=True)
+
+
+def by_step(turns: Turns, value: Callable[[], Any] | None = None, clear: Callable[[], None] | None = None) -> Any:
+    """A callback of transformers' trainers that waits before each step, and gives after it `value()`, or its loss."""
+    from transformers import TrainerCallback
+
+    class ByStep(TrainerCallback):
+        def on_step_begin(self, *args: Any, **kwargs: Any) -> None:
+            turns.wait()
+            if clear:
+                clear()
+
+        def on_step_end(self, *args: Any, **kwargs: Any) -> None:
+            if value:
+                turns.give({"tokens": value()})
+
+        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
+            if not value and "loss" in logs:
+                turns.give({"loss": logs["loss"]})
+
+    return ByStep()
 
 
 def serve(sides: Mapping[str, Callable[[dict[str, Any], Turns], None]]) -> None:

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from benchmarks import reward_training as benchmark
+from benchmarks.sides import Turn
 
 
 @pytest.fixture(scope="module")
@@ -37,17 +38,18 @@ def test_scorer_and_plain_loop_give_the_same_scores(folder):
 
 
 def test_a_side_with_another_loss_ends_the_benchmark(folder, monkeypatch):
-    answer = {"seconds": 1.0, "cpu_seconds": 1.0, "peak_bytes": 1}
     losses = {"ours": 0.7, "trl": 0.7, "rows": 0.7005}
     monkeypatch.setattr(
-        benchmark, "side_by_side", lambda *_: {side: [{**answer, "value": loss}] * 2 for side, loss in losses.items()}
+        benchmark,
+        "side_by_side",
+        lambda *_: {side: [Turn(1.0, 1.0, {}, 1, {"loss": loss})] * 2 for side, loss in losses.items()},
     )
     with pytest.raises(SystemExit, match=r"step 1 has loss 0.7, and with rows 0.7005"):
         benchmark.training(tiny("k4"), folder, 2)
 
 
 def test_a_side_that_fails_says_why(tmp_path):
-    with pytest.raises(SystemExit, match=r"(?s)The side rows ended:.*There is no directory"):
+    with pytest.raises(SystemExit, match=r"(?s)rows ended early:.*There is no directory"):
         benchmark.side_by_side(tiny("k4"), tmp_path, ("rows",), 1)
 
 

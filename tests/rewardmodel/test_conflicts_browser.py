@@ -5,12 +5,12 @@ from django.urls import reverse
 from playwright.sync_api import Page, expect
 
 from tests.browser.axe import complaints_of_axe
-from tests.rewardmodel.test_conflicts import HOSTILE, evaluate, judged, project, send  # noqa: F401
+from tests.rewardmodel.disputes import HOSTILE, disputed_project, evaluated_with, judged, send  # noqa: F401 - fixtures
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 
-def test_the_queue_fits_and_is_accessible(page: Page, live_server, login, admin, annotator, project, evaluate):  # noqa: F811
+def test_the_queue_fits_and_is_accessible(page: Page, live_server, login, admin, annotator, project, evaluate):
     texts = (HOSTILE + "x" * 300, "A mild answer.\n\n- with a list")
     evaluation = evaluate(
         project,
